@@ -1,0 +1,43 @@
+//! How a product is cut so that each piece stays in the cache that feeds the next loop.
+//!
+//! The micro-kernel reads a micropanel of A (MR x KC) again for every micropanel of B, so A's must stay in the first-level
+//! cache; the block of B (KC x NC) is streamed once for every micropanel of A, so it must stay in the second-level cache;
+//! the block of A (MC x KC) is read once for every block of B and may live further out.
+
+use crate::isa::{Isa, Lanes, Scalar};
+
+/// Bytes of A's micropanel: what of a 32 KiB first-level cache is left when B's rows stream through it.
+const A_PANEL_BYTES: usize = 18 * 1024;
+/// Bytes of B's block: three quarters of a 1 MiB second-level cache.
+const B_BLOCK_BYTES: usize = 768 * 1024;
+/// Bytes of A's block.
+const A_BLOCK_BYTES: usize = 4 * 1024 * 1024;
+
+/// Extents of the blocks: KC, MC, NC.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocking {
+    pub depth: usize,
+    pub rows: usize,
+    pub cols: usize,
+}
+
+impl Blocking {
+    /// The blocks of a product of depth `k`.
+    ///
+    /// KC decides in which order an element's products are added, so it follows from level, type and `k` alone.
+    pub fn new<S: Isa, T: Scalar>(k: usize) -> Self {
+        let size = size_of::<T>();
+        let tile_cols = S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
+        let deepest = A_PANEL_BYTES / (S::GEMM_ROWS * size);
+        let blocks = k.div_ceil(deepest).max(1);
+        let depth = k.div_ceil(blocks).max(1);
+        let rows = multiple_below(A_BLOCK_BYTES / (depth * size), S::GEMM_ROWS);
+        let cols = multiple_below(B_BLOCK_BYTES / (depth * size), tile_cols).min(4096);
+        Self { depth, rows, cols }
+    }
+}
+
+/// The largest multiple of `step` that is at most `limit`, but at least `step`.
+fn multiple_below(limit: usize, step: usize) -> usize {
+    (limit / step).max(1) * step
+}

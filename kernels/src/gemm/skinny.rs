@@ -1,0 +1,113 @@
+//! Products with at most a few columns, whose rows are adjacent along the depth: nothing wide is packed.
+
+use super::Operands;
+use crate::aligned::padded_row;
+use crate::dot_tile::{DotTile, MAX_EXTENT};
+use crate::isa::{Isa, Scalar};
+use crate::matrix::{MatMut, MatRef};
+use crate::parallel::{self, Divide};
+use crate::workspace::with_scratch;
+
+/// C <- alpha A B + beta C, where A's rows are adjacent along the depth and B is narrow.
+///
+/// B is copied once so that its columns are adjacent, unless they are.
+pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: usize) {
+    let Operands { alpha, a, b, beta, c } = operands;
+    let columns = b.transposed();
+    if columns.col_stride() == 1 {
+        return parallel::divide(NarrowProduct { isa, alpha, a, columns, beta, c }, grain);
+    }
+    let (width, depth) = columns.shape();
+    let stride = padded_row(depth, size_of::<T>());
+    with_scratch(width * stride, |copy| {
+        for (j, line) in copy.chunks_exact_mut(stride).enumerate() {
+            for (p, x) in line[..depth].iter_mut().enumerate() {
+                *x = columns.at(j, p);
+            }
+        }
+        let columns = MatRef::with_strides(copy, 0, width, depth, stride as isize, 1)
+            .expect("the copy has the size that was asked for");
+        parallel::divide(NarrowProduct { isa, alpha, a, columns, beta, c }, grain);
+    });
+}
+
+struct NarrowProduct<'a, S, T> {
+    isa: S,
+    alpha: T,
+    a: MatRef<'a, T>,
+    columns: MatRef<'a, T>,
+    beta: T,
+    c: MatMut<'a, T>,
+}
+
+impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
+    fn length(&self) -> usize {
+        self.a.rows()
+    }
+
+    fn split(self, at: usize) -> (Self, Self) {
+        let (a_top, a_bottom) = self.a.split_rows(at);
+        let (c_top, c_bottom) = self.c.split_rows(at);
+        (Self { a: a_top, c: c_top, ..self }, Self { a: a_bottom, c: c_bottom, ..self })
+    }
+
+    fn run(mut self) {
+        let mut sums = [[T::ZERO; MAX_EXTENT]; MAX_EXTENT];
+        let mut first = 0;
+        while first < self.a.rows() {
+            let rows = if self.a.rows() - first >= S::SCORE_ROWS { S::SCORE_ROWS } else { 1 };
+            for (j, classes) in groups(self.columns.rows(), S::SCORE_CLASSES) {
+                let row = |i: usize| self.a.element((first + i).min(self.a.rows() - 1), 0);
+                self.isa.score_tile(
+                    rows,
+                    classes,
+                    DotTile {
+                        rows: std::array::from_fn(row),
+                        ahead: std::array::from_fn(|i| row(i + rows)),
+                        weights: self.columns.element(j, 0),
+                        weight_stride: self.columns.row_stride(),
+                        length: self.a.cols(),
+                        sums: &mut sums,
+                    },
+                );
+                for (i, sums) in sums[..rows].iter().enumerate() {
+                    for (c, &sum) in sums[..classes].iter().enumerate() {
+                        let target = self.c.at_mut(first + i, j + c);
+                        let scaled = self.alpha * sum;
+                        *target = if self.beta == T::ZERO { scaled } else { scaled + self.beta * *target };
+                    }
+                }
+            }
+            first += rows;
+        }
+    }
+}
+
+/// Cuts `count` into as few groups of at most `most` as possible, of nearly equal size: (first, size) of each.
+pub(crate) fn groups(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let number = count.div_ceil(most);
+    (0..number).map(move |i| {
+        let first = count * i / number;
+        (first, count * (i + 1) / number - first)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::groups;
+
+    #[test]
+    fn groups_cover_the_count_evenly() {
+        for count in 0..40 {
+            let all: Vec<_> = groups(count, 5).collect();
+            let mut next = 0;
+            for &(first, size) in &all {
+                assert_eq!(first, next);
+                assert!((1..=5).contains(&size));
+                next += size;
+            }
+            assert_eq!(next, count);
+            assert_eq!(all.len(), count.div_ceil(5));
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! The lane vocabulary: what a kernel may ask of a processor.
+//!
+//! A kernel is written once, generic over a token `S: Isa`. The token is a zero-sized proof that the processor has the
+//! instructions of its [`Level`]: only [`crate::dispatch`] makes one, after it has asked the processor. Each lane
+//! operation takes the token, so that none can be reached without that proof.
+//!
+//! Rust compiles an intrinsic to one instruction only inside a function that carries the matching `#[target_feature]`.
+//! Exactly one function a token does: [`Isa::vectorize`], the trampoline. Whatever lies between it and the
+//! intrinsics must be `#[inline(always)]`, and no closure may be handed to another thread there (it would lose the
+//! feature and run many times slower): threads outside, trampoline inside.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+pub(crate) mod portable;
+
+use std::fmt;
+
+/// An instruction-set level that the kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// 128-bit lanes that every processor of the target has (SSE2, NEON, wasm), without fused multiply-add on x86.
+    Portable,
+    /// 256-bit lanes with fused multiply-add (x86-64-v3).
+    Avx2,
+    /// 512-bit lanes with masks (AVX-512 F, VL, BW, DQ).
+    Avx512,
+}
+
+impl Level {
+    /// Every level, narrowest lanes first.
+    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+    /// The name that `LANEGRAD_ISA` understands and reports print.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+    impl Sealed for u8 {}
+}
+pub(crate) use sealed::Sealed;
+
+/// Work that is generic over the instruction set.
+///
+/// Give it to [`crate::dispatch::dispatch`], which calls `run` with the best token (outside of any
+/// `#[target_feature]` function: the place to start threads), or to [`Isa::vectorize`], which calls it inside the
+/// token's trampoline (the place for loops over lanes; `run` and all it calls must then be `#[inline(always)]`).
+pub trait Kernel {
+    /// What the work returns.
+    type Output;
+    /// Does the work with the instructions that `isa` proves to be there.
+    fn run<S: Isa>(self, isa: S) -> Self::Output;
+}
+
+/// A register tile's kernel: its two extents must be constants, so that the accumulators live in registers.
+///
+/// `run` and all it calls must be `#[inline(always)]`.
+pub trait TileKernel {
+    /// What the work returns.
+    type Output;
+    /// Does the work for a tile of `A` by `B`; which extents these are is the business of the method that chose them.
+    fn run<S: Isa, const A: usize, const B: usize>(self, isa: S) -> Self::Output;
+}
+
+/// A tile kernel at chosen extents: what a trampoline runs, and what a disassembly shows in its symbol's name.
+pub(crate) struct Tile<K, const A: usize, const B: usize>(pub K);
+
+impl<K: TileKernel, const A: usize, const B: usize> Kernel for Tile<K, A, B> {
+    type Output = K::Output;
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) -> K::Output {
+        self.0.run::<S, A, B>(isa)
+    }
+}
+
+/// A token: the proof that the processor has the instructions of one [`Level`], and that level's register-tile shapes.
+pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
+    /// The level whose instructions this token proves.
+    const LEVEL: Level;
+    /// Rows of the GEMM micro-tile (MR).
+    const GEMM_ROWS: usize;
+    /// Vectors in a row of the GEMM micro-tile (NR = this many times the lane count).
+    const GEMM_VECTORS: usize;
+    /// Samples of the score micro-tile.
+    const SCORE_ROWS: usize;
+    /// Classes of the score micro-tile.
+    const SCORE_CLASSES: usize;
+    /// Classes of the weight-gradient micro-tile.
+    const GRADIENT_CLASSES: usize;
+    /// Vectors of features in the weight-gradient micro-tile.
+    const GRADIENT_VECTORS: usize;
+
+    /// Lanes of `f32`.
+    type F32: Lanes<Self, f32>;
+    /// Lanes of `f64`.
+    type F64: Lanes<Self, f64>;
+
+    /// The trampoline: runs `kernel` inside a function that carries this level's `#[target_feature]`.
+    ///
+    /// It is never inlined, so each kernel is a function of its own.
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// Runs a GEMM micro-kernel for `rows` in `1..=GEMM_ROWS` and `vectors` in `1..=GEMM_VECTORS`, as
+    /// `run::<S, rows, vectors>`.
+    fn gemm_tile<K: TileKernel>(self, rows: usize, vectors: usize, kernel: K) -> K::Output;
+
+    /// Runs a score micro-kernel for `rows` of 1 or `SCORE_ROWS` and `classes` in `1..=SCORE_CLASSES`, as
+    /// `run::<S, rows, classes>`.
+    fn score_tile<K: TileKernel>(self, rows: usize, classes: usize, kernel: K) -> K::Output;
+
+    /// Runs a weight-gradient micro-kernel for `classes` in `1..=GRADIENT_CLASSES` and `vectors` of 1 or
+    /// `GRADIENT_VECTORS`, as `run::<S, classes, vectors>`.
+    fn gradient_tile<K: TileKernel>(self, classes: usize, vectors: usize, kernel: K) -> K::Output;
+
+    /// Asks for the cache line at `address` to be brought near. A hint: any address is allowed.
+    fn prefetch<T>(self, address: *const T);
+}
+
+/// An element type of weights, scores and matrices: `f32` or `f64`.
+pub trait Scalar:
+    Sealed
+    + Copy
+    + Default
+    + PartialOrd
+    + fmt::Debug
+    + fmt::Display
+    + Send
+    + Sync
+    + bytemuck::Pod
+    + std::ops::Add<Output = Self>
+    + std::ops::Sub<Output = Self>
+    + std::ops::Mul<Output = Self>
+    + std::ops::Div<Output = Self>
+    + std::ops::Neg<Output = Self>
+    + std::ops::AddAssign
+    + 'static
+{
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
+    /// Explicit bits of the significand: 23 or 52.
+    const MANTISSA_BITS: u32;
+    /// Spacing of the numbers just above 1.
+    const EPSILON: Self;
+
+    /// What [`crate::math::exp()`] needs to know of this type.
+    #[doc(hidden)]
+    const EXP: crate::math::ExpConstants<Self>;
+
+    /// This type's lanes at the level of `S`.
+    type Lanes<S: Isa>: Lanes<S, Self>;
+
+    /// Rounds `x` to this type.
+    fn from_f64(x: f64) -> Self;
+    /// Widens `self`, exactly.
+    fn to_f64(self) -> f64;
+    /// Natural logarithm.
+    fn ln(self) -> Self;
+}
+
+impl Scalar for f32 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+    const MANTISSA_BITS: u32 = 23;
+    const EPSILON: Self = f32::EPSILON;
+    const EXP: crate::math::ExpConstants<Self> = crate::math::ExpConstants::F32;
+    type Lanes<S: Isa> = S::F32;
+
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x as f32
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        f32::ln(self)
+    }
+}
+
+impl Scalar for f64 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+    const MANTISSA_BITS: u32 = 52;
+    const EPSILON: Self = f64::EPSILON;
+    const EXP: crate::math::ExpConstants<Self> = crate::math::ExpConstants::F64;
+    type Lanes<S: Isa> = S::F64;
+
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        f64::ln(self)
+    }
+}
+
+/// The widest lane count of any level and type: how large a buffer for one vector must be.
+pub const MAX_LANES: usize = 16;
+
+/// One vector register of `T` at the level of `S`.
+///
+/// Every operation works lane by lane, rounds each result once (but [`Lanes::mul_add`] at a level without fused
+/// multiply-add: twice) and costs one or two instructions.
+pub trait Lanes<S: Isa, T: Scalar>: Copy {
+    /// Number of lanes.
+    const COUNT: usize;
+
+    /// `x` in every lane.
+    fn splat(isa: S, x: T) -> Self;
+
+    /// `COUNT` elements from `source`, which needs no alignment.
+    ///
+    /// # Safety
+    /// `source` is valid for reads of `COUNT` elements.
+    unsafe fn load(isa: S, source: *const T) -> Self;
+
+    /// `count < COUNT` elements from `source`, and zero in the lanes beyond.
+    ///
+    /// # Safety
+    /// `source` is valid for reads of `count` elements.
+    unsafe fn load_partial(isa: S, source: *const T, count: usize) -> Self;
+
+    /// `COUNT` bytes from `source`, each converted to `T` (exactly).
+    ///
+    /// # Safety
+    /// `source` is valid for reads of `COUNT` bytes.
+    unsafe fn load_bytes(isa: S, source: *const u8) -> Self;
+
+    /// Writes all lanes to `target`, which needs no alignment.
+    ///
+    /// # Safety
+    /// `target` is valid for writes of `COUNT` elements.
+    unsafe fn store(self, isa: S, target: *mut T);
+
+    /// Writes the first `count < COUNT` lanes to `target`.
+    ///
+    /// # Safety
+    /// `target` is valid for writes of `count` elements.
+    unsafe fn store_partial(self, isa: S, target: *mut T, count: usize);
+
+    /// `self + other`.
+    fn add(self, isa: S, other: Self) -> Self;
+    /// `self - other`.
+    fn sub(self, isa: S, other: Self) -> Self;
+    /// `self * other`.
+    fn mul(self, isa: S, other: Self) -> Self;
+    /// `self / other`.
+    fn div(self, isa: S, other: Self) -> Self;
+    /// `self * factor + addend`.
+    fn mul_add(self, isa: S, factor: Self, addend: Self) -> Self;
+    /// Where `self > other` (false for NaN), `then`, else `otherwise`.
+    fn select_greater(self, isa: S, other: Self, then: Self, otherwise: Self) -> Self;
+    /// Where `self == other` (false for NaN), `then`, else `otherwise`.
+    fn select_equal(self, isa: S, other: Self, then: Self, otherwise: Self) -> Self;
+    /// The bits of each lane shifted left by `T::MANTISSA_BITS`: the low bits become sign and exponent.
+    fn low_bits_to_exponent(self, isa: S) -> Self;
+    /// The sum of all lanes, added pairwise in a fixed order.
+    fn reduce_sum(self, isa: S) -> T;
+
+    /// Up to `COUNT` elements from `source`, and zero in the lanes beyond.
+    #[inline(always)]
+    fn read(isa: S, source: &[T]) -> Self {
+        if source.len() >= Self::COUNT {
+            // SAFETY: `source` has at least `COUNT` elements.
+            unsafe { Self::load(isa, source.as_ptr()) }
+        } else {
+            // SAFETY: `source` has the `source.len() < COUNT` elements asked for.
+            unsafe { Self::load_partial(isa, source.as_ptr(), source.len()) }
+        }
+    }
+
+    /// Writes the first `target.len()` lanes, at most `COUNT`, to `target`.
+    #[inline(always)]
+    fn write(self, isa: S, target: &mut [T]) {
+        if target.len() >= Self::COUNT {
+            // SAFETY: `target` has at least `COUNT` elements.
+            unsafe { self.store(isa, target.as_mut_ptr()) }
+        } else {
+            // SAFETY: `target` has the `target.len() < COUNT` elements asked for.
+            unsafe { self.store_partial(isa, target.as_mut_ptr(), target.len()) }
+        }
+    }
+}
+
+/// An element that a kernel reads as lanes of `T`: `T` itself, or a byte, converted on the way into the register.
+pub trait Element<T: Scalar>: Sealed + Copy + Send + Sync + bytemuck::Pod + 'static {
+    /// The value as `T`, exactly.
+    fn to_scalar(self) -> T;
+
+    /// As many elements from `source` as `T` has lanes.
+    ///
+    /// # Safety
+    /// `source` is valid for reads of that many elements.
+    unsafe fn load<S: Isa>(isa: S, source: *const Self) -> T::Lanes<S>;
+
+    /// `count` elements from `source`, fewer than `T` has lanes, and zero in the lanes beyond.
+    ///
+    /// # Safety
+    /// `source` is valid for reads of `count` elements.
+    unsafe fn load_partial<S: Isa>(isa: S, source: *const Self, count: usize) -> T::Lanes<S>;
+}
+
+impl<T: Scalar> Element<T> for T {
+    #[inline(always)]
+    fn to_scalar(self) -> T {
+        self
+    }
+    #[inline(always)]
+    unsafe fn load<S: Isa>(isa: S, source: *const Self) -> T::Lanes<S> {
+        // SAFETY: the caller's promise is the one that `Lanes::load` asks for.
+        unsafe { T::Lanes::<S>::load(isa, source) }
+    }
+    #[inline(always)]
+    unsafe fn load_partial<S: Isa>(isa: S, source: *const Self, count: usize) -> T::Lanes<S> {
+        // SAFETY: the caller's promise is the one that `Lanes::load_partial` asks for.
+        unsafe { T::Lanes::<S>::load_partial(isa, source, count) }
+    }
+}
+
+/// Bytes are read for both scalar types; a macro-free pair of implementations, since `u8: Scalar` cannot be ruled out
+/// by the compiler for a blanket one.
+mod bytes {
+    use super::{Element, Isa, Lanes, MAX_LANES, Scalar};
+
+    #[inline(always)]
+    unsafe fn load_partial<S: Isa, T: Scalar>(isa: S, source: *const u8, count: usize) -> T::Lanes<S> {
+        let mut buffer = [0_u8; MAX_LANES];
+        // SAFETY: the caller promises `count < COUNT <= MAX_LANES` readable bytes, and `buffer` is disjoint from them.
+        unsafe { std::ptr::copy_nonoverlapping(source, buffer.as_mut_ptr(), count) };
+        // SAFETY: `buffer` holds `MAX_LANES >= COUNT` bytes.
+        unsafe { T::Lanes::<S>::load_bytes(isa, buffer.as_ptr()) }
+    }
+
+    impl Element<f32> for u8 {
+        #[inline(always)]
+        fn to_scalar(self) -> f32 {
+            f32::from(self)
+        }
+        #[inline(always)]
+        unsafe fn load<S: Isa>(isa: S, source: *const Self) -> S::F32 {
+            // SAFETY: the caller's promise is the one that `Lanes::load_bytes` asks for.
+            unsafe { S::F32::load_bytes(isa, source) }
+        }
+        #[inline(always)]
+        unsafe fn load_partial<S: Isa>(isa: S, source: *const Self, count: usize) -> S::F32 {
+            // SAFETY: the caller's promise is the one that `load_partial` asks for.
+            unsafe { load_partial::<S, f32>(isa, source, count) }
+        }
+    }
+
+    impl Element<f64> for u8 {
+        #[inline(always)]
+        fn to_scalar(self) -> f64 {
+            f64::from(self)
+        }
+        #[inline(always)]
+        unsafe fn load<S: Isa>(isa: S, source: *const Self) -> S::F64 {
+            // SAFETY: the caller's promise is the one that `Lanes::load_bytes` asks for.
+            unsafe { S::F64::load_bytes(isa, source) }
+        }
+        #[inline(always)]
+        unsafe fn load_partial<S: Isa>(isa: S, source: *const Self, count: usize) -> S::F64 {
+            // SAFETY: the caller's promise is the one that `load_partial` asks for.
+            unsafe { load_partial::<S, f64>(isa, source, count) }
+        }
+    }
+}

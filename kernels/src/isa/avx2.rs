@@ -1,0 +1,300 @@
+//! The AVX2 + FMA token: 256-bit lanes, tails by masked loads and through a buffer for stores.
+
+use super::{Isa, Kernel, Lanes, Level, Sealed, Tile, TileKernel};
+use std::arch::x86_64::*;
+
+/// Proof that the processor has AVX2 and FMA.
+///
+/// Every `unsafe` block of this file that calls an intrinsic rests on that proof: a token exists only where
+/// [`Avx2::detect`] has seen the features. What a load or a store needs beyond it stands at the block.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx2 {
+    _proof: (),
+}
+
+impl Avx2 {
+    /// The token, if the processor (and the operating system) supports the level.
+    pub(crate) fn detect() -> Option<Self> {
+        let supported = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        supported.then_some(Self { _proof: () })
+    }
+}
+
+impl Sealed for Avx2 {}
+
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+fn trampoline<K: Kernel>(isa: Avx2, kernel: K) -> K::Output {
+    kernel.run(isa)
+}
+
+/// Set bits in the first `count < 8` of eight 32-bit lanes.
+#[inline(always)]
+fn first_of_eight(_: Avx2, count: usize) -> __m256i {
+    // SAFETY: the token proves AVX2.
+    unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+}
+
+/// Set bits in the first `count < 4` of four 64-bit lanes.
+#[inline(always)]
+fn first_of_four(_: Avx2, count: usize) -> __m256i {
+    // SAFETY: the token proves AVX2.
+    unsafe { _mm256_cmpgt_epi64(_mm256_set1_epi64x(count as i64), _mm256_setr_epi64x(0, 1, 2, 3)) }
+}
+
+impl Isa for Avx2 {
+    const LEVEL: Level = Level::Avx2;
+    // 12 accumulators, 2 vectors of B and one broadcast of A: 15 of 16 registers.
+    const GEMM_ROWS: usize = 6;
+    const GEMM_VECTORS: usize = 2;
+    // 10 accumulators, 2 vectors of samples and one of weights: 13 of 16 registers, 7 loads for 10 multiply-adds.
+    const SCORE_ROWS: usize = 2;
+    const SCORE_CLASSES: usize = 5;
+    // 10 accumulators, 2 vectors of features and one broadcast: 13 of 16 registers.
+    const GRADIENT_CLASSES: usize = 5;
+    const GRADIENT_VECTORS: usize = 2;
+
+    type F32 = __m256;
+    type F64 = __m256d;
+
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: the token proves that the processor has the features of `trampoline`.
+        unsafe { trampoline(self, kernel) }
+    }
+
+    fn gemm_tile<K: TileKernel>(self, rows: usize, vectors: usize, kernel: K) -> K::Output {
+        match (rows, vectors) {
+            (1, 1) => self.vectorize(Tile::<K, 1, 1>(kernel)),
+            (2, 1) => self.vectorize(Tile::<K, 2, 1>(kernel)),
+            (3, 1) => self.vectorize(Tile::<K, 3, 1>(kernel)),
+            (4, 1) => self.vectorize(Tile::<K, 4, 1>(kernel)),
+            (5, 1) => self.vectorize(Tile::<K, 5, 1>(kernel)),
+            (6, 1) => self.vectorize(Tile::<K, 6, 1>(kernel)),
+            (1, 2) => self.vectorize(Tile::<K, 1, 2>(kernel)),
+            (2, 2) => self.vectorize(Tile::<K, 2, 2>(kernel)),
+            (3, 2) => self.vectorize(Tile::<K, 3, 2>(kernel)),
+            (4, 2) => self.vectorize(Tile::<K, 4, 2>(kernel)),
+            (5, 2) => self.vectorize(Tile::<K, 5, 2>(kernel)),
+            (6, 2) => self.vectorize(Tile::<K, 6, 2>(kernel)),
+            _ => unreachable!("a GEMM tile of {rows} rows and {vectors} vectors"),
+        }
+    }
+
+    fn score_tile<K: TileKernel>(self, rows: usize, classes: usize, kernel: K) -> K::Output {
+        match (rows, classes) {
+            (1, 1) => self.vectorize(Tile::<K, 1, 1>(kernel)),
+            (1, 2) => self.vectorize(Tile::<K, 1, 2>(kernel)),
+            (1, 3) => self.vectorize(Tile::<K, 1, 3>(kernel)),
+            (1, 4) => self.vectorize(Tile::<K, 1, 4>(kernel)),
+            (1, 5) => self.vectorize(Tile::<K, 1, 5>(kernel)),
+            (2, 1) => self.vectorize(Tile::<K, 2, 1>(kernel)),
+            (2, 2) => self.vectorize(Tile::<K, 2, 2>(kernel)),
+            (2, 3) => self.vectorize(Tile::<K, 2, 3>(kernel)),
+            (2, 4) => self.vectorize(Tile::<K, 2, 4>(kernel)),
+            (2, 5) => self.vectorize(Tile::<K, 2, 5>(kernel)),
+            _ => unreachable!("a score tile of {rows} rows and {classes} classes"),
+        }
+    }
+
+    fn gradient_tile<K: TileKernel>(self, classes: usize, vectors: usize, kernel: K) -> K::Output {
+        match (classes, vectors) {
+            (1, 1) => self.vectorize(Tile::<K, 1, 1>(kernel)),
+            (2, 1) => self.vectorize(Tile::<K, 2, 1>(kernel)),
+            (3, 1) => self.vectorize(Tile::<K, 3, 1>(kernel)),
+            (4, 1) => self.vectorize(Tile::<K, 4, 1>(kernel)),
+            (5, 1) => self.vectorize(Tile::<K, 5, 1>(kernel)),
+            (1, 2) => self.vectorize(Tile::<K, 1, 2>(kernel)),
+            (2, 2) => self.vectorize(Tile::<K, 2, 2>(kernel)),
+            (3, 2) => self.vectorize(Tile::<K, 3, 2>(kernel)),
+            (4, 2) => self.vectorize(Tile::<K, 4, 2>(kernel)),
+            (5, 2) => self.vectorize(Tile::<K, 5, 2>(kernel)),
+            _ => unreachable!("a gradient tile of {classes} classes and {vectors} vectors"),
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, address: *const T) {
+        // SAFETY: a prefetch is a hint and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+}
+
+impl Lanes<Avx2, f32> for __m256 {
+    const COUNT: usize = 8;
+
+    #[inline(always)]
+    fn splat(_: Avx2, x: f32) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(_: Avx2, source: *const f32) -> Self {
+        // SAFETY: the token proves AVX2; the caller promises 8 readable elements.
+        unsafe { _mm256_loadu_ps(source) }
+    }
+    #[inline(always)]
+    unsafe fn load_partial(isa: Avx2, source: *const f32, count: usize) -> Self {
+        // SAFETY: the token proves AVX2; masked-out lanes are not read, and the caller promises the others.
+        unsafe { _mm256_maskload_ps(source, first_of_eight(isa, count)) }
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(_: Avx2, source: *const u8) -> Self {
+        // SAFETY: the token proves AVX2; the caller promises 8 readable bytes.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(source.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, _: Avx2, target: *mut f32) {
+        // SAFETY: the token proves AVX2; the caller promises 8 writable elements.
+        unsafe { _mm256_storeu_ps(target, self) }
+    }
+    #[inline(always)]
+    unsafe fn store_partial(self, isa: Avx2, target: *mut f32, count: usize) {
+        // A masked store is microcode on some processors: a copy through a buffer is faster.
+        let mut buffer = [0.0; 8];
+        // SAFETY: `buffer` has 8 elements; the caller promises `count < 8` writable ones at `target`.
+        unsafe {
+            self.store(isa, buffer.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(buffer.as_ptr(), target, count);
+        }
+    }
+    #[inline(always)]
+    fn add(self, _: Avx2, other: Self) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_add_ps(self, other) }
+    }
+    #[inline(always)]
+    fn sub(self, _: Avx2, other: Self) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_sub_ps(self, other) }
+    }
+    #[inline(always)]
+    fn mul(self, _: Avx2, other: Self) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_mul_ps(self, other) }
+    }
+    #[inline(always)]
+    fn div(self, _: Avx2, other: Self) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_div_ps(self, other) }
+    }
+    #[inline(always)]
+    fn mul_add(self, _: Avx2, factor: Self, addend: Self) -> Self {
+        // SAFETY: the token proves FMA.
+        unsafe { _mm256_fmadd_ps(self, factor, addend) }
+    }
+    #[inline(always)]
+    fn select_greater(self, _: Avx2, other: Self, then: Self, otherwise: Self) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_blendv_ps(otherwise, then, _mm256_cmp_ps::<_CMP_GT_OQ>(self, other)) }
+    }
+    #[inline(always)]
+    fn select_equal(self, _: Avx2, other: Self, then: Self, otherwise: Self) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_blendv_ps(otherwise, then, _mm256_cmp_ps::<_CMP_EQ_OQ>(self, other)) }
+    }
+    #[inline(always)]
+    fn low_bits_to_exponent(self, _: Avx2) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(self))) }
+    }
+    #[inline(always)]
+    fn reduce_sum(self, _: Avx2) -> f32 {
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+}
+
+impl Lanes<Avx2, f64> for __m256d {
+    const COUNT: usize = 4;
+
+    #[inline(always)]
+    fn splat(_: Avx2, x: f64) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_set1_pd(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(_: Avx2, source: *const f64) -> Self {
+        // SAFETY: the token proves AVX2; the caller promises 4 readable elements.
+        unsafe { _mm256_loadu_pd(source) }
+    }
+    #[inline(always)]
+    unsafe fn load_partial(isa: Avx2, source: *const f64, count: usize) -> Self {
+        // SAFETY: the token proves AVX2; masked-out lanes are not read, and the caller promises the others.
+        unsafe { _mm256_maskload_pd(source, first_of_four(isa, count)) }
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(_: Avx2, source: *const u8) -> Self {
+        // SAFETY: the token proves AVX2; the caller promises 4 readable bytes.
+        unsafe {
+            let bytes = source.cast::<i32>().read_unaligned();
+            _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(bytes)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(self, _: Avx2, target: *mut f64) {
+        // SAFETY: the token proves AVX2; the caller promises 4 writable elements.
+        unsafe { _mm256_storeu_pd(target, self) }
+    }
+    #[inline(always)]
+    unsafe fn store_partial(self, isa: Avx2, target: *mut f64, count: usize) {
+        let mut buffer = [0.0; 4];
+        // SAFETY: `buffer` has 4 elements; the caller promises `count < 4` writable ones at `target`.
+        unsafe {
+            self.store(isa, buffer.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(buffer.as_ptr(), target, count);
+        }
+    }
+    #[inline(always)]
+    fn add(self, _: Avx2, other: Self) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_add_pd(self, other) }
+    }
+    #[inline(always)]
+    fn sub(self, _: Avx2, other: Self) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_sub_pd(self, other) }
+    }
+    #[inline(always)]
+    fn mul(self, _: Avx2, other: Self) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_mul_pd(self, other) }
+    }
+    #[inline(always)]
+    fn div(self, _: Avx2, other: Self) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_div_pd(self, other) }
+    }
+    #[inline(always)]
+    fn mul_add(self, _: Avx2, factor: Self, addend: Self) -> Self {
+        // SAFETY: the token proves FMA.
+        unsafe { _mm256_fmadd_pd(self, factor, addend) }
+    }
+    #[inline(always)]
+    fn select_greater(self, _: Avx2, other: Self, then: Self, otherwise: Self) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_blendv_pd(otherwise, then, _mm256_cmp_pd::<_CMP_GT_OQ>(self, other)) }
+    }
+    #[inline(always)]
+    fn select_equal(self, _: Avx2, other: Self, then: Self, otherwise: Self) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_blendv_pd(otherwise, then, _mm256_cmp_pd::<_CMP_EQ_OQ>(self, other)) }
+    }
+    #[inline(always)]
+    fn low_bits_to_exponent(self, _: Avx2) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(self))) }
+    }
+    #[inline(always)]
+    fn reduce_sum(self, _: Avx2) -> f64 {
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            let two = _mm_add_pd(_mm256_castpd256_pd128(self), _mm256_extractf128_pd::<1>(self));
+            _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The portable token: 128-bit lanes of `wide`, which picks its instructions when the crate is compiled.
+
+use super::{Isa, Kernel, Lanes, Level, Sealed, Tile, TileKernel};
+use wide::{f32x4, f64x2, u32x4, u64x2};
+
+/// The level that every processor of the target has; it needs no proof.
+#[derive(Clone, Copy, Debug)]
+pub struct Portable {
+    _proof: (),
+}
+
+impl Portable {
+    /// The token: this level is always there.
+    pub(crate) fn detect() -> Option<Self> {
+        Some(Self { _proof: () })
+    }
+}
+
+impl Sealed for Portable {}
+
+#[inline(never)]
+fn trampoline<K: Kernel>(isa: Portable, kernel: K) -> K::Output {
+    kernel.run(isa)
+}
+
+impl Isa for Portable {
+    const LEVEL: Level = Level::Portable;
+    // 8 accumulators, 2 vectors of B, one broadcast of A and one product: 12 of SSE2's 16 registers.
+    const GEMM_ROWS: usize = 4;
+    const GEMM_VECTORS: usize = 2;
+    const SCORE_ROWS: usize = 2;
+    const SCORE_CLASSES: usize = 4;
+    const GRADIENT_CLASSES: usize = 4;
+    const GRADIENT_VECTORS: usize = 2;
+
+    type F32 = f32x4;
+    type F64 = f64x2;
+
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        trampoline(self, kernel)
+    }
+
+    fn gemm_tile<K: TileKernel>(self, rows: usize, vectors: usize, kernel: K) -> K::Output {
+        match (rows, vectors) {
+            (1, 1) => self.vectorize(Tile::<K, 1, 1>(kernel)),
+            (2, 1) => self.vectorize(Tile::<K, 2, 1>(kernel)),
+            (3, 1) => self.vectorize(Tile::<K, 3, 1>(kernel)),
+            (4, 1) => self.vectorize(Tile::<K, 4, 1>(kernel)),
+            (1, 2) => self.vectorize(Tile::<K, 1, 2>(kernel)),
+            (2, 2) => self.vectorize(Tile::<K, 2, 2>(kernel)),
+            (3, 2) => self.vectorize(Tile::<K, 3, 2>(kernel)),
+            (4, 2) => self.vectorize(Tile::<K, 4, 2>(kernel)),
+            _ => unreachable!("a GEMM tile of {rows} rows and {vectors} vectors"),
+        }
+    }
+
+    fn score_tile<K: TileKernel>(self, rows: usize, classes: usize, kernel: K) -> K::Output {
+        match (rows, classes) {
+            (1, 1) => self.vectorize(Tile::<K, 1, 1>(kernel)),
+            (1, 2) => self.vectorize(Tile::<K, 1, 2>(kernel)),
+            (1, 3) => self.vectorize(Tile::<K, 1, 3>(kernel)),
+            (1, 4) => self.vectorize(Tile::<K, 1, 4>(kernel)),
+            (2, 1) => self.vectorize(Tile::<K, 2, 1>(kernel)),
+            (2, 2) => self.vectorize(Tile::<K, 2, 2>(kernel)),
+            (2, 3) => self.vectorize(Tile::<K, 2, 3>(kernel)),
+            (2, 4) => self.vectorize(Tile::<K, 2, 4>(kernel)),
+            _ => unreachable!("a score tile of {rows} rows and {classes} classes"),
+        }
+    }
+
+    fn gradient_tile<K: TileKernel>(self, classes: usize, vectors: usize, kernel: K) -> K::Output {
+        match (classes, vectors) {
+            (1, 1) => self.vectorize(Tile::<K, 1, 1>(kernel)),
+            (2, 1) => self.vectorize(Tile::<K, 2, 1>(kernel)),
+            (3, 1) => self.vectorize(Tile::<K, 3, 1>(kernel)),
+            (4, 1) => self.vectorize(Tile::<K, 4, 1>(kernel)),
+            (1, 2) => self.vectorize(Tile::<K, 1, 2>(kernel)),
+            (2, 2) => self.vectorize(Tile::<K, 2, 2>(kernel)),
+            (3, 2) => self.vectorize(Tile::<K, 3, 2>(kernel)),
+            (4, 2) => self.vectorize(Tile::<K, 4, 2>(kernel)),
+            _ => unreachable!("a gradient tile of {classes} classes and {vectors} vectors"),
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, _: *const T) {}
+}
+
+impl Lanes<Portable, f32> for f32x4 {
+    const COUNT: usize = 4;
+
+    #[inline(always)]
+    fn splat(_: Portable, x: f32) -> Self {
+        Self::splat(x)
+    }
+    #[inline(always)]
+    unsafe fn load(_: Portable, source: *const f32) -> Self {
+        // SAFETY: the caller promises 4 readable elements.
+        Self::from(unsafe { source.cast::<[f32; 4]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_partial(_: Portable, source: *const f32, count: usize) -> Self {
+        let mut buffer = [0.0; 4];
+        // SAFETY: the caller promises `count < 4` readable elements; `buffer` has room for them and is disjoint.
+        unsafe { std::ptr::copy_nonoverlapping(source, buffer.as_mut_ptr(), count) };
+        Self::from(buffer)
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(_: Portable, source: *const u8) -> Self {
+        // SAFETY: the caller promises 4 readable bytes.
+        let bytes = unsafe { source.cast::<[u8; 4]>().read_unaligned() };
+        Self::from(bytes.map(f32::from))
+    }
+    #[inline(always)]
+    unsafe fn store(self, _: Portable, target: *mut f32) {
+        // SAFETY: the caller promises 4 writable elements.
+        unsafe { target.cast::<[f32; 4]>().write_unaligned(self.to_array()) }
+    }
+    #[inline(always)]
+    unsafe fn store_partial(self, _: Portable, target: *mut f32, count: usize) {
+        let buffer = self.to_array();
+        // SAFETY: the caller promises `count < 4` writable elements; `buffer` has them and is disjoint.
+        unsafe { std::ptr::copy_nonoverlapping(buffer.as_ptr(), target, count) }
+    }
+    #[inline(always)]
+    fn add(self, _: Portable, other: Self) -> Self {
+        self + other
+    }
+    #[inline(always)]
+    fn sub(self, _: Portable, other: Self) -> Self {
+        self - other
+    }
+    #[inline(always)]
+    fn mul(self, _: Portable, other: Self) -> Self {
+        self * other
+    }
+    #[inline(always)]
+    fn div(self, _: Portable, other: Self) -> Self {
+        self / other
+    }
+    #[inline(always)]
+    fn mul_add(self, _: Portable, factor: Self, addend: Self) -> Self {
+        Self::mul_add(self, factor, addend)
+    }
+    #[inline(always)]
+    fn select_greater(self, _: Portable, other: Self, then: Self, otherwise: Self) -> Self {
+        self.simd_gt(other).bitselect(then, otherwise)
+    }
+    #[inline(always)]
+    fn select_equal(self, _: Portable, other: Self, then: Self, otherwise: Self) -> Self {
+        self.simd_eq(other).bitselect(then, otherwise)
+    }
+    #[inline(always)]
+    fn low_bits_to_exponent(self, _: Portable) -> Self {
+        bytemuck::cast(bytemuck::cast::<_, u32x4>(self) << 23_u32)
+    }
+    #[inline(always)]
+    fn reduce_sum(self, _: Portable) -> f32 {
+        let [a, b, c, d] = self.to_array();
+        (a + c) + (b + d)
+    }
+}
+
+impl Lanes<Portable, f64> for f64x2 {
+    const COUNT: usize = 2;
+
+    #[inline(always)]
+    fn splat(_: Portable, x: f64) -> Self {
+        Self::splat(x)
+    }
+    #[inline(always)]
+    unsafe fn load(_: Portable, source: *const f64) -> Self {
+        // SAFETY: the caller promises 2 readable elements.
+        Self::from(unsafe { source.cast::<[f64; 2]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_partial(_: Portable, source: *const f64, count: usize) -> Self {
+        let mut buffer = [0.0; 2];
+        // SAFETY: the caller promises `count < 2` readable elements; `buffer` has room for them and is disjoint.
+        unsafe { std::ptr::copy_nonoverlapping(source, buffer.as_mut_ptr(), count) };
+        Self::from(buffer)
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(_: Portable, source: *const u8) -> Self {
+        // SAFETY: the caller promises 2 readable bytes.
+        let bytes = unsafe { source.cast::<[u8; 2]>().read_unaligned() };
+        Self::from(bytes.map(f64::from))
+    }
+    #[inline(always)]
+    unsafe fn store(self, _: Portable, target: *mut f64) {
+        // SAFETY: the caller promises 2 writable elements.
+        unsafe { target.cast::<[f64; 2]>().write_unaligned(self.to_array()) }
+    }
+    #[inline(always)]
+    unsafe fn store_partial(self, _: Portable, target: *mut f64, count: usize) {
+        let buffer = self.to_array();
+        // SAFETY: the caller promises `count < 2` writable elements; `buffer` has them and is disjoint.
+        unsafe { std::ptr::copy_nonoverlapping(buffer.as_ptr(), target, count) }
+    }
+    #[inline(always)]
+    fn add(self, _: Portable, other: Self) -> Self {
+        self + other
+    }
+    #[inline(always)]
+    fn sub(self, _: Portable, other: Self) -> Self {
+        self - other
+    }
+    #[inline(always)]
+    fn mul(self, _: Portable, other: Self) -> Self {
+        self * other
+    }
+    #[inline(always)]
+    fn div(self, _: Portable, other: Self) -> Self {
+        self / other
+    }
+    #[inline(always)]
+    fn mul_add(self, _: Portable, factor: Self, addend: Self) -> Self {
+        Self::mul_add(self, factor, addend)
+    }
+    #[inline(always)]
+    fn select_greater(self, _: Portable, other: Self, then: Self, otherwise: Self) -> Self {
+        self.simd_gt(other).bitselect(then, otherwise)
+    }
+    #[inline(always)]
+    fn select_equal(self, _: Portable, other: Self, then: Self, otherwise: Self) -> Self {
+        self.simd_eq(other).bitselect(then, otherwise)
+    }
+    #[inline(always)]
+    fn low_bits_to_exponent(self, _: Portable) -> Self {
+        bytemuck::cast(bytemuck::cast::<_, u64x2>(self) << 52_u32)
+    }
+    #[inline(always)]
+    fn reduce_sum(self, _: Portable) -> f64 {
+        let [a, b] = self.to_array();
+        a + b
+    }
+}

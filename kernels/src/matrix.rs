@@ -1,0 +1,421 @@
+//! Views of matrices in slices: checked once, when they are made.
+
+use crate::error::Error;
+use crate::isa::Scalar;
+use std::marker::PhantomData;
+
+/// Shape and strides of a view: what [`MatRef`] and [`MatMut`] share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Layout {
+    rows: usize,
+    cols: usize,
+    row_stride: isize,
+    col_stride: isize,
+}
+
+impl Layout {
+    /// Checks that every element, counted from `offset`, lies in a slice of `length` elements.
+    fn check_bounds(self, length: usize, offset: usize) -> Result<(), Error> {
+        let error = Error::OutOfBounds {
+            shape: (self.rows, self.cols),
+            strides: (self.row_stride, self.col_stride),
+            length,
+            offset,
+        };
+        // Even an empty view keeps a pointer that is derived from the slice, so its offset must be in it.
+        if offset > length || self.rows.checked_mul(self.cols).is_none() {
+            return Err(error);
+        }
+        if self.rows == 0 || self.cols == 0 {
+            return Ok(());
+        }
+        // 128 bits hold these: the product of the extents fits 64 bits, and so does each stride.
+        let down = (self.rows as i128 - 1) * self.row_stride as i128;
+        let across = (self.cols as i128 - 1) * self.col_stride as i128;
+        let first = offset as i128 + down.min(0) + across.min(0);
+        let last = offset as i128 + down.max(0) + across.max(0);
+        if first < 0 || last >= length as i128 { Err(error) } else { Ok(()) }
+    }
+
+    /// Checks that no two elements lie at one address.
+    ///
+    /// Elements (i, j) and (i', j') coincide when (i - i') row_stride = (j' - j) col_stride. The smallest such
+    /// distances are the strides divided by their greatest common divisor, crosswise.
+    fn check_distinct(self) -> Result<(), Error> {
+        let error = Error::Overlap { shape: (self.rows, self.cols), strides: (self.row_stride, self.col_stride) };
+        if self.rows == 0 || self.cols == 0 || self.rows == 1 && self.cols == 1 {
+            return Ok(());
+        }
+        let (row, col) = (self.row_stride.unsigned_abs(), self.col_stride.unsigned_abs());
+        if self.rows == 1 {
+            return if col == 0 { Err(error) } else { Ok(()) };
+        }
+        if self.cols == 1 {
+            return if row == 0 { Err(error) } else { Ok(()) };
+        }
+        let divisor = greatest_common_divisor(row, col);
+        let overlap = divisor == 0 || (col / divisor < self.rows && row / divisor < self.cols);
+        if overlap { Err(error) } else { Ok(()) }
+    }
+
+    fn transposed(self) -> Self {
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride }
+    }
+
+    fn row_major(rows: usize, cols: usize) -> Self {
+        Self { rows, cols, row_stride: cols as isize, col_stride: 1 }
+    }
+}
+
+fn greatest_common_divisor(mut a: usize, mut b: usize) -> usize {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// A matrix that can be read: `rows` x `cols` elements at any strides, negative and zero ones too.
+#[derive(Clone, Copy, Debug)]
+pub struct MatRef<'a, T> {
+    // Element (i, j) is readable at `first + i row_stride + j col_stride` for as long as `'a`.
+    first: *const T,
+    layout: Layout,
+    borrow: PhantomData<&'a [T]>,
+}
+
+// SAFETY: a `MatRef` is a shared borrow of elements, like `&[T]`.
+unsafe impl<T: Sync> Send for MatRef<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for MatRef<'_, T> {}
+
+impl<'a, T: Scalar> MatRef<'a, T> {
+    /// `data` as `rows` x `cols` elements in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] if `data` is shorter.
+    pub fn row_major(data: &'a [T], rows: usize, cols: usize) -> Result<Self, Error> {
+        Self::with_strides(data, 0, rows, cols, cols as isize, 1)
+    }
+
+    /// `rows` x `cols` elements of `data`, element (i, j) at `offset + i row_stride + j col_stride`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] if any element lies outside `data`.
+    pub fn with_strides(
+        data: &'a [T],
+        offset: usize,
+        rows: usize,
+        cols: usize,
+        row_stride: isize,
+        col_stride: isize,
+    ) -> Result<Self, Error> {
+        let layout = Layout { rows, cols, row_stride, col_stride };
+        layout.check_bounds(data.len(), offset)?;
+        // SAFETY: `offset <= data.len()`, checked above.
+        let first = unsafe { data.as_ptr().add(offset) };
+        Ok(Self { first, layout, borrow: PhantomData })
+    }
+
+    /// A view from a raw pointer.
+    ///
+    /// # Safety
+    /// For as long as `'a`, every element (i, j) is readable at `first + i row_stride + j col_stride` and nobody writes it.
+    pub(crate) unsafe fn from_raw(
+        first: *const T,
+        rows: usize,
+        cols: usize,
+        row_stride: isize,
+        col_stride: isize,
+    ) -> Self {
+        Self { first, layout: Layout { rows, cols, row_stride, col_stride }, borrow: PhantomData }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.layout.rows
+    }
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.layout.cols
+    }
+    /// Rows and columns.
+    pub fn shape(&self) -> (usize, usize) {
+        (self.layout.rows, self.layout.cols)
+    }
+    /// Distance in elements from one row to the next.
+    pub fn row_stride(&self) -> isize {
+        self.layout.row_stride
+    }
+    /// Distance in elements from one column to the next.
+    pub fn col_stride(&self) -> isize {
+        self.layout.col_stride
+    }
+    /// The address of element (0, 0).
+    pub fn as_ptr(&self) -> *const T {
+        self.first
+    }
+
+    /// The same elements, rows as columns.
+    pub fn transposed(self) -> Self {
+        Self { layout: self.layout.transposed(), ..self }
+    }
+
+    /// Element (`row`, `col`).
+    ///
+    /// # Panics
+    /// If there is no such element.
+    pub fn at(&self, row: usize, col: usize) -> T {
+        assert!(row < self.rows() && col < self.cols(), "element ({row}, {col}) of {:?}", self.shape());
+        // SAFETY: the element exists, checked above.
+        unsafe { *self.element(row, col) }
+    }
+
+    /// Row `row` as a slice.
+    ///
+    /// # Panics
+    /// If there is no such row, or its elements are not adjacent.
+    pub fn row(&self, row: usize) -> &'a [T] {
+        assert!(row < self.rows() && (self.col_stride() == 1 || self.cols() <= 1), "row {row} of {:?}", self.layout);
+        // SAFETY: the row exists and its elements are adjacent, checked above; it is borrowed for `'a`.
+        unsafe { std::slice::from_raw_parts(self.element(row, 0), self.cols()) }
+    }
+
+    /// The address of element (`row`, `col`); where there is none, it must not be used.
+    #[inline(always)]
+    pub(crate) fn element(&self, row: usize, col: usize) -> *const T {
+        let distance = row as isize * self.layout.row_stride + col as isize * self.layout.col_stride;
+        self.first.wrapping_offset(distance)
+    }
+
+    /// The first `at` rows, and the rest.
+    ///
+    /// # Panics
+    /// If there are fewer rows than `at`.
+    pub fn split_rows(self, at: usize) -> (Self, Self) {
+        assert!(at <= self.rows(), "split at row {at} of {}", self.rows());
+        let mut top = self;
+        let mut bottom = self;
+        top.layout.rows = at;
+        bottom.layout.rows -= at;
+        bottom.first = self.element(at, 0);
+        (top, bottom)
+    }
+
+    /// The first `at` columns, and the rest.
+    ///
+    /// # Panics
+    /// If there are fewer columns than `at`.
+    pub fn split_cols(self, at: usize) -> (Self, Self) {
+        let (left, right) = self.transposed().split_rows(at);
+        (left.transposed(), right.transposed())
+    }
+}
+
+/// A matrix that can be written: `rows` x `cols` elements at any strides that keep them apart.
+#[derive(Debug)]
+pub struct MatMut<'a, T> {
+    // Element (i, j) lies at `first + i row_stride + j col_stride`, no two at one address, and is this view's alone
+    // for as long as `'a`.
+    first: *mut T,
+    layout: Layout,
+    borrow: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: a `MatMut` is an exclusive borrow of elements, like `&mut [T]`.
+unsafe impl<T: Send> Send for MatMut<'_, T> {}
+// SAFETY: as above; a shared `&MatMut` only reads.
+unsafe impl<T: Sync> Sync for MatMut<'_, T> {}
+
+impl<'a, T: Scalar> MatMut<'a, T> {
+    /// `data` as `rows` x `cols` elements in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] if `data` is shorter.
+    pub fn row_major(data: &'a mut [T], rows: usize, cols: usize) -> Result<Self, Error> {
+        let layout = Layout::row_major(rows, cols);
+        Self::with_strides(data, 0, rows, cols, layout.row_stride, layout.col_stride)
+    }
+
+    /// `rows` x `cols` elements of `data`, element (i, j) at `offset + i row_stride + j col_stride`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] if any element lies outside `data`, [`Error::Overlap`] if two lie at one place.
+    pub fn with_strides(
+        data: &'a mut [T],
+        offset: usize,
+        rows: usize,
+        cols: usize,
+        row_stride: isize,
+        col_stride: isize,
+    ) -> Result<Self, Error> {
+        let layout = Layout { rows, cols, row_stride, col_stride };
+        layout.check_bounds(data.len(), offset)?;
+        layout.check_distinct()?;
+        // SAFETY: `offset <= data.len()`, checked above.
+        let first = unsafe { data.as_mut_ptr().add(offset) };
+        Ok(Self { first, layout, borrow: PhantomData })
+    }
+
+    /// A view from a raw pointer.
+    ///
+    /// # Safety
+    /// For as long as `'a`, every element (i, j) is readable and writable at `first + i row_stride + j col_stride`, nobody
+    /// else reads or writes it, and no two lie at one address.
+    pub(crate) unsafe fn from_raw(
+        first: *mut T,
+        rows: usize,
+        cols: usize,
+        row_stride: isize,
+        col_stride: isize,
+    ) -> Self {
+        Self { first, layout: Layout { rows, cols, row_stride, col_stride }, borrow: PhantomData }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.layout.rows
+    }
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.layout.cols
+    }
+    /// Rows and columns.
+    pub fn shape(&self) -> (usize, usize) {
+        (self.layout.rows, self.layout.cols)
+    }
+    /// Distance in elements from one row to the next.
+    pub fn row_stride(&self) -> isize {
+        self.layout.row_stride
+    }
+    /// Distance in elements from one column to the next.
+    pub fn col_stride(&self) -> isize {
+        self.layout.col_stride
+    }
+
+    /// The same elements, rows as columns.
+    pub fn transposed(self) -> Self {
+        Self { layout: self.layout.transposed(), ..self }
+    }
+
+    /// A shorter borrow of the same elements.
+    pub fn reborrow(&mut self) -> MatMut<'_, T> {
+        MatMut { first: self.first, layout: self.layout, borrow: PhantomData }
+    }
+
+    /// The same elements, for reading.
+    pub fn as_ref(&self) -> MatRef<'_, T> {
+        MatRef { first: self.first, layout: self.layout, borrow: PhantomData }
+    }
+
+    /// The same elements, for reading, for as long as the view's own borrow.
+    pub fn into_ref(self) -> MatRef<'a, T> {
+        MatRef { first: self.first, layout: self.layout, borrow: PhantomData }
+    }
+
+    /// Row `row` as a slice.
+    ///
+    /// # Panics
+    /// If there is no such row, or its elements are not adjacent.
+    pub fn row_mut(&mut self, row: usize) -> &mut [T] {
+        assert!(row < self.rows() && (self.col_stride() == 1 || self.cols() <= 1), "row {row} of {:?}", self.layout);
+        // SAFETY: the row exists and its elements are adjacent, checked above; `&mut self` makes the borrow exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.element(row, 0), self.cols()) }
+    }
+
+    /// Element (`row`, `col`), to be written.
+    ///
+    /// # Panics
+    /// If there is no such element.
+    pub fn at_mut(&mut self, row: usize, col: usize) -> &mut T {
+        assert!(row < self.rows() && col < self.cols(), "element ({row}, {col}) of {:?}", self.shape());
+        // SAFETY: the element exists, checked above; `&mut self` makes the borrow exclusive.
+        unsafe { &mut *self.element(row, col) }
+    }
+
+    /// The address of element (`row`, `col`); where there is none, it must not be used.
+    #[inline(always)]
+    pub(crate) fn element(&self, row: usize, col: usize) -> *mut T {
+        let distance = row as isize * self.layout.row_stride + col as isize * self.layout.col_stride;
+        self.first.wrapping_offset(distance)
+    }
+
+    /// The first `at` rows, and the rest.
+    ///
+    /// # Panics
+    /// If there are fewer rows than `at`.
+    pub fn split_rows(self, at: usize) -> (Self, Self) {
+        assert!(at <= self.rows(), "split at row {at} of {}", self.rows());
+        let second = self.element(at, 0);
+        let top = Layout { rows: at, ..self.layout };
+        let bottom = Layout { rows: self.layout.rows - at, ..self.layout };
+        // Rows below `at` and rows from `at` on share no element, so the two views are exclusive.
+        (
+            Self { first: self.first, layout: top, borrow: PhantomData },
+            Self { first: second, layout: bottom, borrow: PhantomData },
+        )
+    }
+
+    /// The first `at` columns, and the rest.
+    ///
+    /// # Panics
+    /// If there are fewer columns than `at`.
+    pub fn split_cols(self, at: usize) -> (Self, Self) {
+        let (left, right) = self.transposed().split_rows(at);
+        (left.transposed(), right.transposed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_must_fit_its_slice() {
+        let data = [0.0_f32; 12];
+        assert!(MatRef::row_major(&data, 3, 4).is_ok());
+        assert!(MatRef::row_major(&data, 3, 5).is_err());
+        assert!(MatRef::with_strides(&data, 11, 3, 4, -4, -1).is_ok());
+        assert!(MatRef::with_strides(&data, 10, 3, 4, -4, -1).is_err());
+        assert!(MatRef::with_strides(&data, 0, usize::MAX, usize::MAX, 0, 0).is_err());
+        assert!(MatRef::with_strides(&data, 0, 2, 2, isize::MAX, isize::MAX).is_err());
+        assert!(MatRef::with_strides(&data, 0, 1 << 40, 3, 0, 0).is_ok());
+        assert!(MatRef::with_strides(&data, 13, 0, 3, 1, 1).is_err());
+    }
+
+    #[test]
+    fn a_writable_view_keeps_its_elements_apart() {
+        /// Whether two elements coincide, by listing all addresses.
+        fn coincide(rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> bool {
+            let mut seen = std::collections::HashSet::new();
+            (0..rows as isize)
+                .flat_map(|i| (0..cols as isize).map(move |j| i * row_stride + j * col_stride))
+                .any(|address| !seen.insert(address))
+        }
+        let mut data = [0.0_f64; 400];
+        for rows in 0..6 {
+            for cols in 0..6 {
+                for row_stride in -9..=9 {
+                    for col_stride in -9..=9 {
+                        let made = MatMut::with_strides(&mut data, 200, rows, cols, row_stride, col_stride).is_ok();
+                        assert_eq!(
+                            made,
+                            !coincide(rows, cols, row_stride, col_stride),
+                            "{rows} x {cols} strides {row_stride}, {col_stride}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn splits_share_nothing_and_miss_nothing() {
+        let mut data: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let view = MatMut::row_major(&mut data, 3, 4).unwrap();
+        let (mut left, mut right) = view.split_cols(1);
+        assert_eq!((left.shape(), right.shape()), ((3, 1), (3, 3)));
+        *left.at_mut(2, 0) += 100.0;
+        right.row_mut(0)[2] += 200.0;
+        assert_eq!((data[8], data[3]), (108.0, 203.0));
+    }
+}

@@ -1,0 +1,122 @@
+//! Threads: the only door to rayon in the whole project.
+//!
+//! A kernel describes work that can be divided ([`Divide`]) and [`divide`] spreads it over the threads of the pool it is
+//! called in. How the work is cut never changes a result: each piece computes its elements in the same order whatever
+//! the other pieces are. A trainer enters a pool once an epoch ([`Threads::run`]), so that its workers stay awake from
+//! step to step.
+
+use crate::error::Error;
+
+/// A pool of worker threads, started once.
+#[derive(Debug)]
+pub struct Threads {
+    pool: rayon::ThreadPool,
+}
+
+impl Threads {
+    /// Starts a pool of `count` threads.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] if `count` is zero or the system refuses to start them.
+    pub fn new(count: usize) -> Result<Self, Error> {
+        let refuse = |reason: String| Error::Threads { requested: count, reason };
+        if count == 0 {
+            return Err(refuse("at least one thread is needed".into()));
+        }
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(count);
+        let builder = builder.thread_name(|index| format!("lanegrad-{index}"));
+        Ok(Self { pool: builder.build().map_err(|error| refuse(error.to_string()))? })
+    }
+
+    /// Runs `work` on a thread of this pool; every kernel in it uses the pool's threads.
+    pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.pool.install(work)
+    }
+
+    /// Number of threads in this pool.
+    pub fn count(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+}
+
+/// Number of threads that a kernel called here would use.
+pub fn current() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Work over a range of items that can be cut anywhere.
+pub trait Divide: Sized + Send {
+    /// Number of items.
+    fn length(&self) -> usize;
+    /// The first `at` items, and the rest.
+    fn split(self, at: usize) -> (Self, Self);
+    /// Does the work of all items, in order.
+    fn run(self);
+}
+
+/// Does `work` on the threads of the calling pool, in pieces of a multiple of `grain` items (but the last).
+///
+/// Where the pool has one thread, or there is no more than a grain, it runs on the calling thread, undivided.
+pub fn divide<D: Divide>(work: D, grain: usize) {
+    let grain = grain.max(1);
+    let threads = if work.length() <= grain { 1 } else { current() };
+    if threads == 1 {
+        return work.run();
+    }
+    // A few pieces a thread let a thread that was held up be helped by the others.
+    let pieces = work.length().div_ceil(grain).min(PIECES_PER_THREAD * threads);
+    conquer(work, grain, pieces);
+}
+
+const PIECES_PER_THREAD: usize = 4;
+
+fn conquer<D: Divide>(work: D, grain: usize, pieces: usize) {
+    let grains = work.length().div_ceil(grain);
+    if pieces <= 1 || grains <= 1 {
+        return work.run();
+    }
+    let left_pieces = pieces / 2;
+    let left_grains = (grains * left_pieces / pieces).max(1);
+    let (left, right) = work.split(left_grains * grain);
+    rayon::join(|| conquer(left, grain, left_pieces), || conquer(right, grain, pieces - left_pieces));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Mark<'a>(&'a mut [u32]);
+
+    impl Divide for Mark<'_> {
+        fn length(&self) -> usize {
+            self.0.len()
+        }
+        fn split(self, at: usize) -> (Self, Self) {
+            let (left, right) = self.0.split_at_mut(at);
+            (Mark(left), Mark(right))
+        }
+        fn run(self) {
+            self.0.iter_mut().for_each(|mark| *mark += 1);
+        }
+    }
+
+    #[test]
+    fn every_item_is_done_once() {
+        for threads in [1, 2, 3, 7] {
+            let pool = Threads::new(threads).unwrap();
+            assert_eq!(pool.run(current), threads);
+            for length in [0, 1, 2, 5, 64, 1000] {
+                for grain in [0, 1, 3, 64, 5000] {
+                    let mut marks = vec![0; length];
+                    pool.run(|| divide(Mark(&mut marks), grain));
+                    assert!(marks.iter().all(|&mark| mark == 1), "{threads} threads, {length} items, grain {grain}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_pool_of_no_threads_is_refused() {
+        assert!(matches!(Threads::new(0), Err(Error::Threads { requested: 0, .. })));
+    }
+}

@@ -1,0 +1,23 @@
+//! Scratch memory of a thread, kept from call to call.
+
+use crate::aligned::AlignedVec;
+use std::cell::Cell;
+
+thread_local! {
+    static SCRATCH: Cell<AlignedVec<u64>> = Cell::new(AlignedVec::default());
+}
+
+/// Runs `work` with scratch of at least `length` elements, whose contents are whatever was left there.
+///
+/// The memory is the calling thread's and grows to the most it was ever asked for. A call made while `work` runs (by a
+/// task that this thread steals, say) gets fresh memory.
+pub(crate) fn with_scratch<T: bytemuck::Pod, R>(length: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
+    let bytes = length.checked_mul(size_of::<T>()).expect("scratch fits the address space");
+    let mut scratch = SCRATCH.take();
+    if scratch.len() * size_of::<u64>() < bytes {
+        scratch.resize(bytes.div_ceil(size_of::<u64>()));
+    }
+    let result = work(&mut bytemuck::cast_slice_mut(&mut scratch)[..length]);
+    SCRATCH.set(scratch);
+    result
+}
