@@ -342,51 +342,22 @@ impl<T: Scalar> Element<T> for T {
     }
 }
 
-/// Bytes are read for both scalar types; a macro-free pair of implementations, since `u8: Scalar` cannot be ruled out
-/// by the compiler for a blanket one.
-mod bytes {
-    use super::{Element, Isa, Lanes, MAX_LANES, Scalar};
-
+impl<T: Scalar> Element<T> for u8 {
     #[inline(always)]
-    unsafe fn load_partial<S: Isa, T: Scalar>(isa: S, source: *const u8, count: usize) -> T::Lanes<S> {
+    fn to_scalar(self) -> T {
+        T::from_f64(f64::from(self))
+    }
+    #[inline(always)]
+    unsafe fn load<S: Isa>(isa: S, source: *const Self) -> T::Lanes<S> {
+        // SAFETY: the caller's promise is the one that `Lanes::load_bytes` asks for.
+        unsafe { T::Lanes::<S>::load_bytes(isa, source) }
+    }
+    #[inline(always)]
+    unsafe fn load_partial<S: Isa>(isa: S, source: *const Self, count: usize) -> T::Lanes<S> {
         let mut buffer = [0_u8; MAX_LANES];
         // SAFETY: the caller promises `count < COUNT <= MAX_LANES` readable bytes, and `buffer` is disjoint from them.
         unsafe { std::ptr::copy_nonoverlapping(source, buffer.as_mut_ptr(), count) };
         // SAFETY: `buffer` holds `MAX_LANES >= COUNT` bytes.
         unsafe { T::Lanes::<S>::load_bytes(isa, buffer.as_ptr()) }
-    }
-
-    impl Element<f32> for u8 {
-        #[inline(always)]
-        fn to_scalar(self) -> f32 {
-            f32::from(self)
-        }
-        #[inline(always)]
-        unsafe fn load<S: Isa>(isa: S, source: *const Self) -> S::F32 {
-            // SAFETY: the caller's promise is the one that `Lanes::load_bytes` asks for.
-            unsafe { S::F32::load_bytes(isa, source) }
-        }
-        #[inline(always)]
-        unsafe fn load_partial<S: Isa>(isa: S, source: *const Self, count: usize) -> S::F32 {
-            // SAFETY: the caller's promise is the one that `load_partial` asks for.
-            unsafe { load_partial::<S, f32>(isa, source, count) }
-        }
-    }
-
-    impl Element<f64> for u8 {
-        #[inline(always)]
-        fn to_scalar(self) -> f64 {
-            f64::from(self)
-        }
-        #[inline(always)]
-        unsafe fn load<S: Isa>(isa: S, source: *const Self) -> S::F64 {
-            // SAFETY: the caller's promise is the one that `Lanes::load_bytes` asks for.
-            unsafe { S::F64::load_bytes(isa, source) }
-        }
-        #[inline(always)]
-        unsafe fn load_partial<S: Isa>(isa: S, source: *const Self, count: usize) -> S::F64 {
-            // SAFETY: the caller's promise is the one that `load_partial` asks for.
-            unsafe { load_partial::<S, f64>(isa, source, count) }
-        }
     }
 }

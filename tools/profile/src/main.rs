@@ -1,1 +1,51 @@
-fn main() {}
+//! `profile`: trains on full CIFAR-10 epochs, and shows what was learned and how close to the hardware it ran.
+//!
+//! Results go to standard output, progress and messages to standard error. The exit status is 0 if all went well, 1 if a
+//! run failed, 2 if it was asked for something that cannot be.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod lecture;
+mod machine;
+mod output;
+mod plots;
+mod report;
+mod templates;
+mod train;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let command = args::Arguments::parse().command;
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(command: args::Command) -> anyhow::Result<()> {
+    // What LANEGRAD_ISA pins must be there before anything is read or written.
+    lanegrad::kernels::dispatch::level()?;
+    match command {
+        args::Command::Train(options) => train::run(&options),
+        args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
+    }
+}
+
+/// Whether the error is that something was asked for that cannot be, rather than that a run failed.
+fn is_usage(error: &anyhow::Error) -> bool {
+    use lanegrad::kernels::Error;
+    matches!(error.downcast_ref(), Some(Error::UnknownIsa { .. } | Error::UnsupportedIsa { .. }))
+}
+
+/// Whether whoever read standard output has closed it (`profile ... | head`): nothing to complain about.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    kind == Some(std::io::ErrorKind::BrokenPipe)
+}

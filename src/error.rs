@@ -1,0 +1,104 @@
+//! What can go wrong, as one type whose every message is one line.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a call was refused. Paths are printed quoted and escaped, so that a message is one line
+/// whatever a file is called.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An image of the wrong size was pushed into a set of images.
+    #[error("an image of {found} bytes in a set whose images have {expected}")]
+    ImageSize {
+        /// Bytes in each image of the set.
+        expected: usize,
+        /// Bytes in the refused image.
+        found: usize,
+    },
+
+    /// A label that is not below the number of classes.
+    #[error("label {label} is not below {classes}, the number of classes")]
+    Label {
+        /// The refused label.
+        label: u32,
+        /// The number of classes.
+        classes: usize,
+    },
+
+    /// A data directory that is something else, such as a file or an archive not yet unpacked.
+    #[error("{path:?} is not a directory")]
+    NotADirectory {
+        /// The path as it was given.
+        path: PathBuf,
+    },
+
+    /// A file of the data set that is not there.
+    #[error("{path:?} is missing")]
+    MissingFile {
+        /// The path of the file that was looked for.
+        path: PathBuf,
+    },
+
+    /// A directory, pipe or device where a file of the data set should be.
+    #[error("{path:?} is not a regular file")]
+    NotAFile {
+        /// The path of the file that was looked for.
+        path: PathBuf,
+    },
+
+    /// A file that is cut short, or too long, or not of this format.
+    #[error("{path:?} has {found} bytes instead of {expected}")]
+    FileSize {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the format prescribes.
+        expected: u64,
+        /// Bytes that the file has.
+        found: u64,
+    },
+
+    /// A label in a file that is not below the number of classes.
+    #[error(
+        "{path:?}: label {label} at byte {offset} (record {record}, counted from 0) is not below \
+         {classes}, the number of classes"
+    )]
+    FileLabel {
+        /// The file.
+        path: PathBuf,
+        /// The record, counted from 0.
+        record: usize,
+        /// Where the label lies, in bytes from the start of the file.
+        offset: u64,
+        /// The refused label.
+        label: u32,
+        /// The number of classes.
+        classes: usize,
+    },
+
+    /// A kernel refused its operands, or the instruction set that `LANEGRAD_ISA` asks for is not there.
+    #[error(transparent)]
+    Kernel(#[from] lanegrad_kernels::Error),
+
+    /// A loss that is not a finite number.
+    #[error("the loss is {loss} at step {step}: the step size is too large, or the weights were not finite")]
+    Diverged {
+        /// The step, counted from 0.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
+
+    /// A setting that no training can be done with.
+    #[error("{0}")]
+    Setting(String),
+
+    /// The operating system refused to open or read a file.
+    #[error("cannot read {path:?}: {source}")]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,356 @@
+//! The linear classifier s = W x + b on the fused kernels: without a tape, on pixels that stay bytes.
+//!
+//! Weights apply to normalised pixels, (x - mean) scale. The kernels apply *folded* weights to the bytes instead, and each
+//! step folds the weights anew while it updates them: see [`lanegrad_kernels::classifier`].
+
+use crate::data::Images;
+use crate::error::Error;
+use crate::optim::{Optimizer, Rule, WithRule};
+use lanegrad_kernels::aligned::{AlignedVec, padded_row};
+use lanegrad_kernels::classifier::{self, FOLD_BLOCK, Folded, Linear, Loss, Samples, UpdateWeights};
+use lanegrad_kernels::isa::Scalar;
+use lanegrad_kernels::update::update;
+use lanegrad_kernels::{MatMut, MatRef};
+use rand::SeedableRng;
+use rand_distr::{Distribution, Normal};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// How pixels are normalised before the weights apply: x' = (x - mean) scale, D of each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalisation<T> {
+    /// What is subtracted from each feature.
+    pub mean: Vec<T>,
+    /// What each feature is then multiplied by.
+    pub scale: Vec<T>,
+}
+
+impl<T: Scalar> Normalisation<T> {
+    /// Pixels as they are, 0 to 255.
+    pub fn raw(features: usize) -> Self {
+        Self { mean: vec![T::ZERO; features], scale: vec![T::ONE; features] }
+    }
+
+    /// Pixels minus the mean image of `images`.
+    pub fn mean(images: &Images) -> Self {
+        let mean = images.mean().into_iter().map(|x| T::from_f64(x.into())).collect();
+        Self { mean, scale: vec![T::ONE; images.features()] }
+    }
+
+    /// Pixels minus the mean image of `images`, each divided by its standard deviation over them.
+    ///
+    /// A pixel that never changes is only centred.
+    pub fn standardize(images: &Images) -> Self {
+        let scale = |deviation: f32| if deviation > 0.0 { 1.0 / f64::from(deviation) } else { 1.0 };
+        let scale = images.standard_deviation().into_iter().map(|x| T::from_f64(scale(x))).collect();
+        Self { scale, ..Self::mean(images) }
+    }
+}
+
+/// Whether the bias is regularised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bias {
+    /// A vector of its own, not regularised.
+    Separate,
+    /// The lecture's bias trick: a last column of W, for a feature that is always 1, regularised as all of W is.
+    Trick,
+}
+
+/// What a step or an evaluation found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepLoss {
+    /// Mean loss of the samples.
+    pub data: f64,
+    /// The regulariser, lambda times the sum of squares.
+    pub regularisation: f64,
+}
+
+impl StepLoss {
+    /// The lecture's full loss: data loss plus R(W).
+    pub fn full(self) -> f64 {
+        self.data + self.regularisation
+    }
+}
+
+/// Mean loss and accuracy over a set of images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Mean data loss.
+    pub loss: f64,
+    /// Part of the images whose label has the highest score, 0 to 1.
+    pub accuracy: f64,
+}
+
+/// The parameters of a linear classifier for images: W (C x D) and b (C).
+#[derive(Clone, Debug)]
+pub struct LinearClassifier<T = f32> {
+    classes: usize,
+    features: usize,
+    /// Elements from one row of a weight matrix to the next.
+    stride: usize,
+    weights: AlignedVec<T>,
+    bias: Vec<T>,
+    bias_kind: Bias,
+    mean: AlignedVec<T>,
+    scale: AlignedVec<T>,
+    folded_weights: AlignedVec<T>,
+    folded_bias: Vec<T>,
+    /// One row for each block of folded features; see [`Folded::sums`].
+    folded_sums: Vec<T>,
+    /// Sum of squares of the weights.
+    squares: f64,
+}
+
+impl<T: Scalar> LinearClassifier<T> {
+    /// A classifier whose weights and bias are zero.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if mean and scale differ in length, or `LANEGRAD_ISA` pins what is not there.
+    pub fn new(classes: usize, normalisation: &Normalisation<T>, bias_kind: Bias) -> Result<Self, Error> {
+        let features = normalisation.mean.len();
+        let stride = padded_row(features, size_of::<T>());
+        let mut mean = AlignedVec::zeroed(features);
+        mean.copy_from_slice(&normalisation.mean);
+        let mut scale = AlignedVec::zeroed(normalisation.scale.len());
+        scale.copy_from_slice(&normalisation.scale);
+        let mut classifier = Self {
+            classes,
+            features,
+            stride,
+            weights: AlignedVec::zeroed(classes * stride),
+            bias: vec![T::ZERO; classes],
+            bias_kind,
+            mean,
+            scale,
+            folded_weights: AlignedVec::zeroed(classes * stride),
+            folded_bias: vec![T::ZERO; classes],
+            folded_sums: vec![T::ZERO; features.div_ceil(FOLD_BLOCK) * 2 * classes],
+            squares: 0.0,
+        };
+        classifier.fold()?;
+        Ok(classifier)
+    }
+
+    /// Draws every weight from a normal distribution with mean 0 and the given standard deviation, row by row; under the
+    /// bias trick the bias too, after its row.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the deviation is negative or not finite.
+    pub fn randomize(&mut self, standard_deviation: f64, seed: u64) -> Result<(), Error> {
+        let refuse = || Error::Setting(format!("a standard deviation of {standard_deviation} is not possible"));
+        let normal = Normal::new(0.0, standard_deviation).map_err(|_| refuse())?;
+        if standard_deviation < 0.0 {
+            return Err(refuse());
+        }
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
+        for c in 0..self.classes {
+            for weight in &mut self.weights[c * self.stride..][..self.features] {
+                *weight = T::from_f64(normal.sample(&mut generator));
+            }
+            if self.bias_kind == Bias::Trick {
+                self.bias[c] = T::from_f64(normal.sample(&mut generator));
+            }
+        }
+        self.fold()
+    }
+
+    /// Replaces W (C x D, row-major) and b (C).
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if the lengths are not these. Nothing is changed then.
+    pub fn set_parameters(&mut self, weights: &[T], bias: &[T]) -> Result<(), Error> {
+        let (found, expected) = ((weights.len(), bias.len()), (self.classes * self.features, self.classes));
+        if found != expected {
+            return Err(lanegrad_kernels::Error::Shape { what: "weights and bias", expected, found }.into());
+        }
+        for (c, row) in weights.chunks(self.features.max(1)).enumerate() {
+            self.weights[c * self.stride..][..self.features].copy_from_slice(row);
+        }
+        self.bias.copy_from_slice(bias);
+        self.fold()
+    }
+
+    /// Number of classes C.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+    /// Number of features D.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+    /// Number of parameters, C (D + 1).
+    pub fn parameters(&self) -> usize {
+        self.classes * (self.features + 1)
+    }
+    /// The weights of class `class`: D of them, for normalised features.
+    ///
+    /// # Panics
+    /// If there is no such class.
+    pub fn weights(&self, class: usize) -> &[T] {
+        &self.weights[class * self.stride..][..self.features]
+    }
+    /// The bias: C numbers.
+    pub fn bias(&self) -> &[T] {
+        &self.bias
+    }
+    /// How features are normalised: mean and scale, D of each.
+    pub fn normalisation(&self) -> (&[T], &[T]) {
+        (&self.mean, &self.scale)
+    }
+
+    /// The lecture's R(W): the sum of squares of what is regularised.
+    pub fn sum_of_squares(&self) -> f64 {
+        self.squares + self.bias_squares()
+    }
+
+    /// The bias's part of the sum of squares.
+    fn bias_squares(&self) -> f64 {
+        match self.bias_kind {
+            Bias::Separate => 0.0,
+            Bias::Trick => self.bias.iter().map(|b| b.to_f64() * b.to_f64()).sum(),
+        }
+    }
+
+    /// Folds weights that were changed from outside a step.
+    fn fold(&mut self) -> Result<(), Error> {
+        let normalisation = classifier::Normalisation::new(&self.mean, &self.scale)?;
+        let (c, d) = (self.classes, self.features);
+        let stride = self.stride as isize;
+        let folded = Folded {
+            weights: MatMut::with_strides(&mut self.folded_weights, 0, c, d, stride, 1)?,
+            sums: MatMut::row_major(&mut self.folded_sums, d.div_ceil(FOLD_BLOCK), 2 * c)?,
+            normalisation,
+        };
+        classifier::fold(MatRef::with_strides(&self.weights, 0, c, d, stride, 1)?, folded)?;
+        self.fold_bias();
+        Ok(())
+    }
+
+    /// Folds the bias, after the weights.
+    fn fold_bias(&mut self) {
+        let blocks = self.features.div_ceil(FOLD_BLOCK);
+        let sums = MatRef::row_major(&self.folded_sums, blocks, 2 * self.classes).expect("allocated with this shape");
+        self.squares = Folded::totals(sums, &self.bias, &mut self.folded_bias).to_f64();
+    }
+
+    /// The classifier that applies to bytes.
+    fn folded(&self) -> Result<Linear<'_, T>, Error> {
+        let shape = (self.classes, self.features);
+        let weights = MatRef::with_strides(&self.folded_weights, 0, shape.0, shape.1, self.stride as isize, 1)?;
+        Ok(Linear::new(weights, &self.folded_bias)?)
+    }
+
+    /// Mean loss and accuracy over all of `images`, on the threads of the calling pool.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if the images do not fit the classifier.
+    pub fn evaluate(&self, images: &Images, loss: Loss) -> Result<Evaluation, Error> {
+        let index: Vec<u32> = (0..images.len() as u32).collect();
+        let mut losses = vec![T::ZERO; images.len()];
+        let mut predictions = vec![0; images.len()];
+        classifier::evaluate(self.folded()?, samples(images, &index)?, loss, &mut losses, &mut predictions)?;
+        let right = predictions.iter().zip(images.labels()).filter(|(p, l)| p == l).count();
+        let count = images.len().max(1) as f64;
+        Ok(Evaluation { loss: total(&losses) / count, accuracy: right as f64 / count })
+    }
+}
+
+/// The images that `index` names.
+fn samples<'a>(images: &'a Images, index: &'a [u32]) -> Result<Samples<'a, u8>, Error> {
+    Ok(Samples::new(images.pixels(), images.stride(), images.features(), images.labels(), index)?)
+}
+
+/// The sum, in order.
+fn total<T: Scalar>(values: &[T]) -> f64 {
+    values.iter().map(|x| x.to_f64()).sum()
+}
+
+/// A classifier in training: its loss, its update rule and that rule's state.
+#[derive(Debug)]
+pub struct LinearTrainer<T = f32> {
+    /// The classifier.
+    pub classifier: LinearClassifier<T>,
+    loss: Loss,
+    /// lambda of the regulariser lambda R(W).
+    strength: f64,
+    optimizer: Optimizer,
+    /// (slots C) x D, rows as far apart as the weights'.
+    weight_state: AlignedVec<T>,
+    /// slots x C.
+    bias_state: Vec<T>,
+    /// C x N.
+    dscores: AlignedVec<T>,
+    losses: Vec<T>,
+    dbias: Vec<T>,
+}
+
+impl<T: Scalar> LinearTrainer<T> {
+    /// Trains `classifier` to lower the mean `loss` plus `strength` times the sum of squares of its weights.
+    pub fn new(classifier: LinearClassifier<T>, loss: Loss, strength: f64, optimizer: Optimizer) -> Self {
+        let slots = optimizer.slots();
+        Self {
+            weight_state: AlignedVec::zeroed(slots * classifier.classes * classifier.stride),
+            bias_state: vec![T::ZERO; slots * classifier.classes],
+            dscores: AlignedVec::zeroed(0),
+            losses: Vec::new(),
+            dbias: vec![T::ZERO; classifier.classes],
+            classifier,
+            loss,
+            strength,
+            optimizer,
+        }
+    }
+
+    /// One step of the optimizer on the images that `index` names; the loss is that before the step.
+    ///
+    /// Allocates nothing once it has seen the largest batch.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if the images do not fit the classifier or an index names no image. Nothing is changed then.
+    pub fn step(&mut self, images: &Images, index: &[u32]) -> Result<StepLoss, Error> {
+        let samples = samples(images, index)?;
+        let classes = self.classifier.classes;
+        self.dscores.resize(classes * index.len());
+        self.losses.resize(index.len(), T::ZERO);
+        let dscores = MatMut::row_major(&mut self.dscores, classes, index.len())?;
+        classifier::forward(self.classifier.folded()?, samples, self.loss, dscores, &mut self.losses)?;
+        let data = total(&self.losses) / index.len().max(1) as f64;
+        let regularisation = self.strength * self.classifier.sum_of_squares();
+        self.optimizer.apply(Backward { trainer: self, samples })?;
+        Ok(StepLoss { data, regularisation })
+    }
+}
+
+/// The second half of a step, for whatever rule the optimizer is.
+struct Backward<'a, T> {
+    trainer: &'a mut LinearTrainer<T>,
+    samples: Samples<'a, u8>,
+}
+
+impl<T: Scalar> WithRule<T> for Backward<'_, T> {
+    type Output = Result<(), Error>;
+
+    fn with<R: Rule<T>>(self, rule: R) -> Result<(), Error> {
+        let Self { trainer, samples } = self;
+        let decay = T::from_f64(2.0 * trainer.strength);
+        let classifier = &mut trainer.classifier;
+        let (c, d, stride) = (classifier.classes, classifier.features, classifier.stride as isize);
+        let blocks = d.div_ceil(FOLD_BLOCK);
+        let epilogue = UpdateWeights {
+            rule,
+            decay,
+            weights: MatMut::with_strides(&mut classifier.weights, 0, c, d, stride, 1)?,
+            state: MatMut::with_strides(&mut trainer.weight_state, 0, R::SLOTS * c, d, stride, 1)?,
+            folded: Folded {
+                weights: MatMut::with_strides(&mut classifier.folded_weights, 0, c, d, stride, 1)?,
+                sums: MatMut::row_major(&mut classifier.folded_sums, blocks, 2 * c)?,
+                normalisation: classifier::Normalisation::new(&classifier.mean, &classifier.scale)?,
+            },
+        };
+        let dscores = MatRef::row_major(&trainer.dscores, c, samples.len())?;
+        classifier::backward(samples, dscores, &mut trainer.dbias, epilogue)?;
+        let bias_decay = if classifier.bias_kind == Bias::Trick { decay } else { T::ZERO };
+        update(rule, bias_decay, &mut classifier.bias, &trainer.dbias, &mut trainer.bias_state)?;
+        classifier.fold_bias();
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! The JSON report of a run, version 1.
+//!
+//! ```json
+//! {
+//!   "version": 1,
+//!   "command": "train",
+//!   "machine": {"cpu": "...", "isa": "avx512", "threads": 2, "fma_peak_gflops": 236.2},
+//!   "data": {"kind": "cifar10", "train": 50000, "test": 10000},
+//!   "model": {"name": "linear", "loss": "softmax", "parameters": 30730},
+//!   "optimizer": {"name": "sgd", "lr": 0.003, "reg": 0.001},
+//!   "batch_size": 256,
+//!   "seed": 0,
+//!   "epochs": [{"epoch": 1, "seconds": 0.04, "samples_per_second": 1250000.0, "gflops": 150.0, "peak_fraction": 0.65,
+//!               "train_loss": 1.83, "test_loss": 1.78, "test_accuracy": 0.385}],
+//!   "weights_sha256": "..."
+//! }
+//! ```
+//!
+//! * `fma_peak_gflops` is measured at the same level, type and thread count as training, before the first and after the
+//!   last epoch; the larger counts.
+//! * `seconds` covers shuffling and all steps over the training set, not evaluation, loading or files.
+//! * `gflops` counts 4 N D C for N samples of D features and C classes: a multiplication and an addition for each weight
+//!   and sample, forward and backward. `peak_fraction` is `gflops` over `fma_peak_gflops`.
+//! * `train_loss` is the mean over the epoch's samples of the data loss just before the step they took part in, and
+//!   `test_loss` the mean data loss over the test set after the epoch; neither holds the regulariser.
+//! * `weights_sha256` is of the weights, class after class, then the bias, as little-endian `f32`.
+//! * `optimizer` holds `momentum` where the rule has it. Members may be added in later versions of the program; those named
+//!   here keep their meaning as long as `version` is 1.
+
+use serde::{Deserialize, Serialize};
+
+/// The whole report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Report {
+    pub version: u32,
+    pub command: String,
+    pub machine: Machine,
+    pub data: Data,
+    pub model: Model,
+    pub optimizer: Optimizer,
+    pub batch_size: u32,
+    pub seed: u64,
+    pub epochs: Vec<Epoch>,
+    pub weights_sha256: String,
+}
+
+/// What it ran on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Machine {
+    pub cpu: String,
+    pub isa: String,
+    pub threads: usize,
+    pub fma_peak_gflops: f64,
+}
+
+/// What it learned from: `cifar10` or `synthetic`, and how many images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Data {
+    pub kind: String,
+    pub train: usize,
+    pub test: usize,
+}
+
+/// What learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Model {
+    pub name: String,
+    pub loss: String,
+    pub parameters: usize,
+}
+
+/// How it learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Optimizer {
+    pub name: String,
+    pub lr: f64,
+    pub reg: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
+}
+
+/// How one pass over the training set went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Epoch {
+    pub epoch: u64,
+    pub seconds: f64,
+    pub samples_per_second: f64,
+    pub gflops: f64,
+    pub peak_fraction: f64,
+    pub train_loss: f64,
+    pub test_loss: f64,
+    pub test_accuracy: f64,
+}
+
+impl Report {
+    /// The report as JSON text, with a final newline.
+    pub fn to_json(&self) -> anyhow::Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+}

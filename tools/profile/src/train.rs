@@ -1,0 +1,491 @@
+//! `profile train`.
+
+use crate::args::{BiasName, Init, LossName, OptimizerName, Preprocess, SampleName, TrainOptions};
+use crate::machine::Machine;
+use crate::output::{Directory, check_writable, write_whole};
+use crate::plots::{AccuracyCurve, LossCurve, accuracy_curve, loss_curve};
+use crate::report::{self, Report};
+use crate::templates::{Template, contact_sheet};
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lanegrad::data::{Dataset, Source, cifar10, synthetic};
+use lanegrad::linear::{LinearClassifier, LinearTrainer, Normalisation, StepLoss};
+use lanegrad::optim::Optimizer;
+use lanegrad::train::{Sampler, steps};
+use safetensors::tensor::{Dtype, TensorView};
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Steps between two lines of `--iterations`.
+const STEPS_PER_LINE: u64 = 100;
+
+/// Trains as `options` say, prints a line an epoch, and writes pictures, report and weights.
+pub fn run(options: &TrainOptions) -> Result<()> {
+    let output = Directory::create(options.out.as_deref())?;
+    let json_file = options.json.as_deref().filter(|&name| name != "-").map(Path::new);
+    json_file.map(check_writable).transpose()?;
+    let mut screen = Screen::new(options.json.as_deref() == Some("-"));
+
+    let dataset = load(options, &mut screen)?;
+    let mut machine = Machine::new(options.threads)?;
+    let mut training = Training::new(options, &dataset)?;
+    training.announce(&dataset, &machine, &mut screen)?;
+    training.run(&dataset, &mut machine, &mut screen)?;
+
+    let report = training.report(&dataset, &machine);
+    let json = report.to_json()?;
+    let files = [
+        output.write("loss.svg", training.loss_picture(&dataset)?.as_bytes())?,
+        output.write("accuracy.svg", training.accuracy_picture(&dataset)?.as_bytes())?,
+        output.write("templates.png", &training.template_picture(&dataset)?)?,
+        output.write("weights.safetensors", &training.safetensors()?)?,
+        output.write("report.json", json.as_bytes())?,
+    ];
+    if let Some(path) = json_file {
+        write_whole(path, json.as_bytes())?;
+    }
+    screen.line("")?;
+    screen.line(&format!("weights SHA-256 {}", report.weights_sha256))?;
+    for path in files.iter().map(PathBuf::as_path).chain(json_file) {
+        screen.line(&format!("wrote {}", path.display()))?;
+    }
+    if options.json.as_deref() == Some("-") {
+        std::io::stdout().write_all(json.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Where lines for people go: standard output, unless the JSON report goes there.
+struct Screen {
+    writer: Box<dyn Write + Send>,
+}
+
+impl Screen {
+    fn new(json_on_stdout: bool) -> Self {
+        Self { writer: if json_on_stdout { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) } }
+    }
+
+    fn line(&mut self, text: &str) -> Result<()> {
+        Ok(writeln!(self.writer, "{text}")?)
+    }
+}
+
+/// The data set that the options name, or the first that is there.
+fn load(options: &TrainOptions, screen: &mut Screen) -> Result<Dataset> {
+    let usual = Path::new("data/cifar-10-batches-bin");
+    let directory = match options.data.as_deref() {
+        Some("synthetic") => None,
+        Some(directory) => Some(PathBuf::from(directory)),
+        None => match std::env::var_os("CIFAR10_DIR").filter(|value| !value.is_empty()) {
+            Some(directory) => Some(directory.into()),
+            None => usual.is_dir().then(|| usual.into()),
+        },
+    };
+    let Some(directory) = directory else {
+        screen.line("data       SYNTHETIC pictures in the shape of CIFAR-10, drawn from the seed: not photographs.")?;
+        screen
+            .line("           Give the real ones with --data DIR or $CIFAR10_DIR; README.md says how to get them.")?;
+        return Ok(synthetic::generate(options.seed));
+    };
+    screen.line(&format!("data       CIFAR-10 in {}", directory.display()))?;
+    cifar10::read(&directory).context("CIFAR-10 cannot be read")
+}
+
+/// A step size that trains well on CIFAR-10; the larger the features and the more terms a loss has, the smaller.
+fn default_rate(options: &TrainOptions) -> f64 {
+    let rate = match (options.preprocess, options.loss) {
+        (Preprocess::Standardize, LossName::Softmax) => 3e-3,
+        (Preprocess::Standardize, LossName::Hinge) => 3e-4,
+        (Preprocess::Mean, LossName::Softmax) => 1e-6,
+        (Preprocess::Mean, LossName::Hinge) => 1e-7,
+        // The mean of raw pixels dwarfs all else, so that only small steps stay stable.
+        (Preprocess::Raw, LossName::Softmax) => 2e-7,
+        (Preprocess::Raw, LossName::Hinge) => 2e-8,
+    };
+    match options.optimizer {
+        OptimizerName::Sgd => rate,
+        // A constant gradient moves momentum 0.9 ten times as far.
+        OptimizerName::Momentum => 0.1 * rate,
+    }
+}
+
+/// A training run: what is trained, and what was seen on the way.
+struct Training<'a> {
+    options: &'a TrainOptions,
+    optimizer: Optimizer,
+    trainer: LinearTrainer,
+    sampler: Sampler,
+    losses: Vec<StepLoss>,
+    epochs: Vec<report::Epoch>,
+}
+
+impl<'a> Training<'a> {
+    fn new(options: &'a TrainOptions, dataset: &Dataset) -> Result<Self> {
+        let images = &dataset.train;
+        let normalisation = match options.preprocess {
+            Preprocess::Raw => Normalisation::raw(images.features()),
+            Preprocess::Mean => Normalisation::mean(images),
+            Preprocess::Standardize => Normalisation::standardize(images),
+        };
+        let mut classifier = LinearClassifier::new(images.classes(), &normalisation, options.bias.into())?;
+        if let Init::Normal(standard_deviation) = options.init {
+            classifier.randomize(standard_deviation, options.seed)?;
+        }
+        let rate = options.lr.unwrap_or_else(|| default_rate(options));
+        let optimizer = match options.optimizer {
+            OptimizerName::Sgd => Optimizer::Sgd { rate },
+            OptimizerName::Momentum => Optimizer::Momentum { rate, momentum: options.momentum.unwrap_or(0.9) },
+        };
+        let batch_size = options.batch_size as usize;
+        Ok(Self {
+            options,
+            optimizer,
+            trainer: LinearTrainer::new(classifier, options.loss.into(), options.reg, optimizer),
+            sampler: Sampler::new(options.sample.into(), images.len(), batch_size, options.seed)?,
+            losses: Vec::new(),
+            epochs: Vec::new(),
+        })
+    }
+
+    /// Steps of the whole run.
+    fn total_steps(&self) -> u64 {
+        self.options.iterations.unwrap_or(self.options.epochs * self.sampler.steps_per_epoch())
+    }
+
+    /// Says what is about to be done.
+    fn announce(&self, dataset: &Dataset, machine: &Machine, screen: &mut Screen) -> Result<()> {
+        let options = self.options;
+        let images = |count: usize| grouped(count as u64);
+        screen.line(&format!(
+            "           {} training and {} test images of {} bytes, {} classes",
+            images(dataset.train.len()),
+            images(dataset.test.len()),
+            images(dataset.train.features()),
+            dataset.train.classes()
+        ))?;
+        let loss = match options.loss {
+            LossName::Softmax => "softmax cross-entropy",
+            LossName::Hinge => "hinge loss (multiclass SVM, margin 1)",
+        };
+        let pixels = match options.preprocess {
+            Preprocess::Raw => "raw pixels",
+            Preprocess::Mean => "pixels minus the mean image",
+            Preprocess::Standardize => "standardised pixels",
+        };
+        let bias = match options.bias {
+            BiasName::Separate => "separate bias",
+            BiasName::Trick => "bias trick",
+        };
+        let parameters = grouped(self.trainer.classifier.parameters() as u64);
+        screen.line(&format!("model      linear, {loss}, {pixels}, {bias}, {parameters} parameters"))?;
+        let momentum = match self.optimizer {
+            Optimizer::Sgd { .. } => String::new(),
+            Optimizer::Momentum { momentum, .. } => format!(", momentum {momentum}"),
+        };
+        let sample = match options.sample {
+            SampleName::Epoch => "",
+            SampleName::Replacement => " drawn with replacement",
+        };
+        screen.line(&format!(
+            "optimizer  {}, step size {:e}{momentum}, regularisation {:e}, batches of {}{sample}, seed {}",
+            self.optimizer.name(),
+            self.optimizer.rate(),
+            options.reg,
+            options.batch_size,
+            options.seed
+        ))?;
+        screen.line(&format!(
+            "machine    {}, {}, {}, multiply-add peak {:.0} GFLOP/s",
+            machine.cpu,
+            machine.level,
+            counted(machine.threads.count(), "thread"),
+            machine.peak_gflops
+        ))?;
+        let start = machine.threads.run(|| self.trainer.classifier.evaluate(&dataset.test, options.loss.into()))?;
+        screen.line(&format!("start      test loss {:.6}, accuracy {:.2} %", start.loss, 100.0 * start.accuracy))?;
+        screen.line("")
+    }
+
+    /// Trains, and prints a line an epoch.
+    fn run(&mut self, dataset: &Dataset, machine: &mut Machine, screen: &mut Screen) -> Result<()> {
+        let total = self.total_steps();
+        let bar = progress_bar(total);
+        // One epoch's room is enough for a start; a step that finds none left would allocate.
+        self.losses.reserve(total.min(10_000_000) as usize);
+        if self.options.iterations.is_none() {
+            screen.line(TABLE_HEAD)?;
+        }
+        let mut first = 0;
+        while first < total {
+            let last = (first + self.sampler.steps_per_epoch()).min(total);
+            let images = self.images_of(first..last);
+            let lines = self.options.iterations.is_some();
+            let start = Instant::now();
+            let (trainer, sampler, losses) = (&mut self.trainer, &mut self.sampler, &mut self.losses);
+            machine.threads.run(|| {
+                steps(trainer, &dataset.train, sampler, first..last, |step, loss| {
+                    losses.push(loss);
+                    bar.inc(1);
+                    if lines && step.is_multiple_of(STEPS_PER_LINE) {
+                        // A closed pipe is found out by the next line that can report it.
+                        let _ = bar.suspend(|| screen.line(&iteration_line(step, loss)));
+                    }
+                })
+            })?;
+            let seconds = start.elapsed().as_secs_f64();
+            let epoch = self.finish_epoch(dataset, machine, first..last, images, seconds)?;
+            bar.suspend(|| screen.line(&if lines { summary_line(&epoch) } else { table_line(&epoch) }))?;
+            self.epochs.push(epoch);
+            first = last;
+        }
+        bar.finish_and_clear();
+        machine.measure_peak()?;
+        for epoch in &mut self.epochs {
+            epoch.peak_fraction = epoch.gflops / machine.peak_gflops;
+        }
+        Ok(())
+    }
+
+    /// Images that the steps `range` see.
+    fn images_of(&self, range: std::ops::Range<u64>) -> u64 {
+        let batch = u64::from(self.options.batch_size);
+        let whole = (range.end - range.start) * batch;
+        let ragged = match self.options.sample {
+            SampleName::Epoch if range.end.is_multiple_of(self.sampler.steps_per_epoch()) => {
+                self.sampler.steps_per_epoch() * batch - self.sampler.images() as u64
+            }
+            _ => 0,
+        };
+        whole - ragged
+    }
+
+    /// Evaluates, and sums up the epoch whose steps are `range`.
+    fn finish_epoch(
+        &self,
+        dataset: &Dataset,
+        machine: &Machine,
+        range: std::ops::Range<u64>,
+        images: u64,
+        seconds: f64,
+    ) -> Result<report::Epoch> {
+        let classifier = &self.trainer.classifier;
+        let test = machine.threads.run(|| classifier.evaluate(&dataset.test, self.options.loss.into()))?;
+        if !test.loss.is_finite() {
+            return Err(lanegrad::Error::Diverged { step: range.end, loss: test.loss }.into());
+        }
+        let losses = &self.losses[range.start as usize..];
+        let flops = 4.0 * images as f64 * (classifier.features() * classifier.classes()) as f64;
+        let gflops = flops / seconds * 1e-9;
+        Ok(report::Epoch {
+            epoch: range.start / self.sampler.steps_per_epoch() + 1,
+            seconds,
+            samples_per_second: images as f64 / seconds,
+            gflops,
+            peak_fraction: gflops / machine.peak_gflops,
+            train_loss: losses.iter().map(|loss| loss.data).sum::<f64>() / losses.len() as f64,
+            test_loss: test.loss,
+            test_accuracy: test.accuracy,
+        })
+    }
+
+    fn report(&self, dataset: &Dataset, machine: &Machine) -> Report {
+        let momentum = match self.optimizer {
+            Optimizer::Sgd { .. } => None,
+            Optimizer::Momentum { momentum, .. } => Some(momentum),
+        };
+        let loss: lanegrad::Loss = self.options.loss.into();
+        Report {
+            version: 1,
+            command: "train".into(),
+            machine: report::Machine {
+                cpu: machine.cpu.clone(),
+                isa: machine.level.name().into(),
+                threads: machine.threads.count(),
+                fma_peak_gflops: machine.peak_gflops,
+            },
+            data: report::Data {
+                kind: dataset.source.kind().into(),
+                train: dataset.train.len(),
+                test: dataset.test.len(),
+            },
+            model: report::Model {
+                name: "linear".into(),
+                loss: loss.name().into(),
+                parameters: self.trainer.classifier.parameters(),
+            },
+            optimizer: report::Optimizer {
+                name: self.optimizer.name().into(),
+                lr: self.optimizer.rate(),
+                reg: self.options.reg,
+                momentum,
+            },
+            batch_size: self.options.batch_size,
+            seed: self.options.seed,
+            epochs: self.epochs.clone(),
+            weights_sha256: self.weights_sha256(),
+        }
+    }
+
+    /// The weights, class after class.
+    fn weights(&self) -> impl Iterator<Item = &[f32]> {
+        let classifier = &self.trainer.classifier;
+        (0..classifier.classes()).map(|class| classifier.weights(class))
+    }
+
+    fn weights_sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        for row in self.weights().chain([self.trainer.classifier.bias()]) {
+            hash.update(little_endian(row));
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The weights in the safetensors format: `linear.weight` (C x D) and `linear.bias` (C) apply to normalised pixels,
+    /// (pixel - `input.mean`) * `input.scale` (D each).
+    fn safetensors(&self) -> Result<Vec<u8>> {
+        let classifier = &self.trainer.classifier;
+        let (classes, features) = (classifier.classes(), classifier.features());
+        let (mean, scale) = classifier.normalisation();
+        let weights: Vec<u8> = self.weights().flat_map(little_endian).collect();
+        let tensors = [
+            ("linear.weight", vec![classes, features], weights),
+            ("linear.bias", vec![classes], little_endian(classifier.bias())),
+            ("input.mean", vec![features], little_endian(mean)),
+            ("input.scale", vec![features], little_endian(scale)),
+        ];
+        let views = tensors
+            .iter()
+            .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(safetensors::serialize(views, None)?)
+    }
+
+    /// What was trained, in a picture's title.
+    fn title(&self) -> &'static str {
+        match self.options.loss {
+            LossName::Softmax => "softmax classifier",
+            LossName::Hinge => "multiclass SVM",
+        }
+    }
+
+    fn loss_picture(&self, dataset: &Dataset) -> Result<String> {
+        let losses: Vec<f32> = self.losses.iter().map(|loss| loss.full() as f32).collect();
+        let (loss, unit) = match self.options.loss {
+            LossName::Softmax => ("cross-entropy + regularisation", "nats"),
+            LossName::Hinge => ("hinge + regularisation", ""),
+        };
+        loss_curve(&LossCurve {
+            model: self.title(),
+            loss,
+            unit,
+            data: &format!("{}, {} images", source_name(dataset), grouped(dataset.train.len() as u64)),
+            batch_size: self.options.batch_size as usize,
+            steps_per_epoch: self.sampler.steps_per_epoch() as usize,
+            losses: &losses,
+        })
+    }
+
+    fn accuracy_picture(&self, dataset: &Dataset) -> Result<String> {
+        let accuracies: Vec<f64> = self.epochs.iter().map(|epoch| epoch.test_accuracy).collect();
+        accuracy_curve(&AccuracyCurve {
+            model: self.title(),
+            data: &format!("{}, {} test images", source_name(dataset), grouped(dataset.test.len() as u64)),
+            classes: dataset.test.classes(),
+            accuracies: &accuracies,
+        })
+    }
+
+    fn template_picture(&self, dataset: &Dataset) -> Result<Vec<u8>> {
+        let templates: Vec<Template> = dataset
+            .class_names
+            .iter()
+            .zip(self.weights())
+            .map(|(class_name, weights)| Template { class_name, weights })
+            .collect();
+        let title = format!("What the {} looks for, {}", self.title(), source_name(dataset));
+        contact_sheet(&templates, &title)
+    }
+}
+
+fn source_name(dataset: &Dataset) -> &'static str {
+    match dataset.source {
+        Source::Cifar10 { .. } => "CIFAR-10",
+        Source::Synthetic { .. } => "synthetic data",
+    }
+}
+
+fn little_endian(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// A bar on standard error, if that is a terminal.
+fn progress_bar(total: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:40} step {human_pos} of {human_len}, {eta} left");
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}
+
+const TABLE_HEAD: &str = "epoch  train loss  test loss  test acc.  seconds  samples/s  GFLOP/s  of peak";
+
+fn table_line(epoch: &report::Epoch) -> String {
+    format!(
+        "{:5}  {:10.4}  {:9.4}  {:7.2} %  {:7.4}  {:>9}  {:7.1}  {:5.1} %",
+        epoch.epoch,
+        epoch.train_loss,
+        epoch.test_loss,
+        100.0 * epoch.test_accuracy,
+        epoch.seconds,
+        grouped(epoch.samples_per_second as u64),
+        epoch.gflops,
+        100.0 * epoch.peak_fraction
+    )
+}
+
+fn summary_line(epoch: &report::Epoch) -> String {
+    format!(
+        "epoch {}: train loss {:.4}, test loss {:.4}, test accuracy {:.2} %, {:.4} s, {} samples/s, {:.1} GFLOP/s, {:.1} % of peak",
+        epoch.epoch,
+        epoch.train_loss,
+        epoch.test_loss,
+        100.0 * epoch.test_accuracy,
+        epoch.seconds,
+        grouped(epoch.samples_per_second as u64),
+        epoch.gflops,
+        100.0 * epoch.peak_fraction
+    )
+}
+
+fn iteration_line(step: u64, loss: StepLoss) -> String {
+    format!(
+        "iteration {step}: loss {:.6} = data {:.6} + regularisation {:.6}",
+        loss.full(),
+        loss.data,
+        loss.regularisation
+    )
+}
+
+/// `number` with a comma between groups of three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).unwrap_or("")).collect();
+    groups.join(",")
+}
+
+/// `1 thread`, `2 threads`.
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}
