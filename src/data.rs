@@ -7,13 +7,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::Error;
+use crate::error::Error;
+use lanegrad_kernels::aligned::{AlignedVec, padded_row};
 
 pub mod cifar10;
 pub mod synthetic;
-
-/// Bytes in a cache line.
-const LINE: usize = 64;
 
 /// Images added up in 32 bits before the sums move to 64: 65,536 * 255 * 255 < 2^32.
 const IMAGES_PER_BLOCK: usize = 1 << 16;
@@ -66,7 +64,7 @@ pub struct Images {
     features: usize,
     classes: usize,
     stride: usize,
-    pixels: Vec<u8>,
+    pixels: AlignedVec<u8>,
     labels: Vec<u32>,
 }
 
@@ -76,11 +74,11 @@ impl Images {
     /// Room for `capacity` images is reserved when there is that much memory; `push` grows the set
     /// past it.
     pub fn new(features: usize, classes: usize, capacity: usize) -> Self {
-        let stride = odd_lines(features);
-        let mut pixels = Vec::new();
+        let stride = padded_row(features, 1);
+        let mut pixels = AlignedVec::default();
         let mut labels = Vec::new();
         // A capacity is only advice: one that cannot be had is no error until the images arrive.
-        let _ = pixels.try_reserve_exact(capacity.saturating_mul(stride));
+        let _ = pixels.try_reserve(capacity.saturating_mul(stride));
         let _ = labels.try_reserve_exact(capacity);
         Self { features, classes, stride, pixels, labels }
     }
@@ -98,9 +96,10 @@ impl Images {
         if !is_label(label, self.classes) {
             return Err(Error::Label { label, classes: self.classes });
         }
+        let start = self.len() * self.stride;
+        self.pixels.resize(start + self.stride);
+        self.pixels[start..start + self.features].copy_from_slice(pixels);
         self.labels.push(label);
-        self.pixels.extend_from_slice(pixels);
-        self.pixels.resize(self.labels.len() * self.stride, 0);
         Ok(())
     }
 
@@ -242,13 +241,6 @@ impl Sums {
 /// Whether `label` names one of `classes` classes.
 fn is_label(label: u32, classes: usize) -> bool {
     usize::try_from(label).is_ok_and(|label| label < classes)
-}
-
-/// `bytes` rounded up to an odd number of cache lines.
-///
-/// Saturates: no slice is long enough to be an image of so large a set.
-fn odd_lines(bytes: usize) -> usize {
-    (bytes.div_ceil(LINE) | 1).saturating_mul(LINE)
 }
 
 #[cfg(test)]

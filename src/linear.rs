@@ -32,17 +32,20 @@ impl<T: Scalar> Normalisation<T> {
 
     /// Pixels minus the mean image of `images`.
     pub fn mean(images: &Images) -> Self {
-        let mean = images.mean().into_iter().map(|x| T::from_f64(x.into())).collect();
-        Self { mean, scale: vec![T::ONE; images.features()] }
+        let mean = images.statistics().mean;
+        Self { mean: mean.into_iter().map(|x| T::from_f64(x.into())).collect(), ..Self::raw(images.features()) }
     }
 
     /// Pixels minus the mean image of `images`, each divided by its standard deviation over them.
     ///
     /// A pixel that never changes is only centred.
     pub fn standardize(images: &Images) -> Self {
+        let statistics = images.statistics();
         let scale = |deviation: f32| if deviation > 0.0 { 1.0 / f64::from(deviation) } else { 1.0 };
-        let scale = images.standard_deviation().into_iter().map(|x| T::from_f64(scale(x))).collect();
-        Self { scale, ..Self::mean(images) }
+        Self {
+            mean: statistics.mean.into_iter().map(|x| T::from_f64(x.into())).collect(),
+            scale: statistics.standard_deviation.into_iter().map(|x| T::from_f64(scale(x))).collect(),
+        }
     }
 }
 

@@ -53,7 +53,10 @@ pub struct Samples<'a, P> {
     stride: usize,
     features: usize,
     labels: &'a [u32],
+    /// The samples, and after them those that whoever split them off left to others: what is likely read next.
     index: &'a [u32],
+    /// How many of `index` are the samples.
+    count: usize,
 }
 
 impl<'a, P> Samples<'a, P> {
@@ -83,16 +86,16 @@ impl<'a, P> Samples<'a, P> {
         if let Some(position) = index.iter().position(|&i| i as usize >= limit) {
             return Err(Error::Index { what: "sample", position, value: index[position] as usize, limit });
         }
-        Ok(Self { data, stride, features, labels, index })
+        Ok(Self { data, stride, features, labels, index, count: index.len() })
     }
 
     /// Number of samples.
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.count
     }
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.count == 0
     }
     /// Number of features of each.
     pub fn features(&self) -> usize {
@@ -105,15 +108,17 @@ impl<'a, P> Samples<'a, P> {
         self.labels[self.index[n] as usize]
     }
 
-    /// Where sample `n` starts: valid for `features` elements.
+    /// Where sample `n` starts: valid for `features` elements. Beyond the last sample, where a next one might start.
     #[inline(always)]
     fn row(&self, n: usize) -> *const P {
-        self.data.as_ptr().wrapping_add(self.index[n] as usize * self.stride)
+        let row = self.index[n.min(self.index.len() - 1)];
+        self.data.as_ptr().wrapping_add(row as usize * self.stride)
     }
 
+    /// The first `at` samples, and the rest.
     fn split(self, at: usize) -> (Self, Self) {
-        let (left, right) = self.index.split_at(at);
-        (Self { index: left, ..self }, Self { index: right, ..self })
+        let left = Self { count: at, ..self };
+        (left, Self { index: &self.index[at..], count: self.count - at, ..self })
     }
 
     /// Checks that every label names one of `classes`.

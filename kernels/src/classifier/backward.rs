@@ -1,6 +1,7 @@
 //! The weight gradient of a batch, and what becomes of it while it is in the nearest cache.
 
 use super::{Normalisation, Samples};
+use crate::aligned::CACHE_LINE;
 use crate::dispatch;
 use crate::error::Error;
 use crate::gemm::skinny::groups;
@@ -9,6 +10,7 @@ use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{self, Divide};
 use crate::update::{MAX_SLOTS, Rule};
 use crate::workspace::with_scratch;
+use std::ops::Range;
 
 /// Features in a block: what is finished at a time, and summed at a time when weights are folded.
 pub const FOLD_BLOCK: usize = 256;
@@ -26,6 +28,10 @@ pub trait WeightEpilogue<T: Scalar>: Send + Sized {
 
     /// The parts for the first `at` features (a multiple of [`FOLD_BLOCK`]), and for the rest.
     fn split(self, at: usize) -> (Self, Self);
+
+    /// Told before the gradient of these classes and features is computed: the time to ask for memory that
+    /// [`Self::finish`] will touch.
+    fn prepare<S: Isa>(&mut self, _isa: S, _classes: Range<usize>, _features: Range<usize>) {}
 
     /// Takes the gradient of `width` features from `first` on (a multiple of [`FOLD_BLOCK`]): row c of `gradient` starts
     /// at `c FOLD_BLOCK`. `dbias` is the gradient of the bias.
@@ -140,7 +146,7 @@ impl<S: Isa, T: Scalar, P: Element<T>, E: WeightEpilogue<T>> Divide for Backward
                 gradient.fill(T::ZERO);
                 for n in (0..self.samples.len()).step_by(SAMPLE_BLOCK) {
                     let count = SAMPLE_BLOCK.min(self.samples.len() - n);
-                    self.accumulate(n, count, self.first + offset, width, gradient);
+                    self.accumulate(n, count, offset, width, gradient);
                 }
                 let (epilogue, dbias) = (&mut self.epilogue, self.dbias);
                 self.isa.vectorize(Finish { epilogue, first: offset, width, gradient, dbias });
@@ -149,9 +155,9 @@ impl<S: Isa, T: Scalar, P: Element<T>, E: WeightEpilogue<T>> Divide for Backward
     }
 }
 
-impl<S: Isa, T: Scalar, P: Element<T>, E> BackwardPart<'_, S, T, P, E> {
-    /// Adds the products of `count` samples from `n` on to the gradient of `width` features from `first` on.
-    fn accumulate(&self, n: usize, count: usize, first: usize, width: usize, gradient: &mut [T]) {
+impl<S: Isa, T: Scalar, P: Element<T>, E: WeightEpilogue<T>> BackwardPart<'_, S, T, P, E> {
+    /// Adds the products of `count` samples from `n` on to the gradient of `width` features from `offset` of this part on.
+    fn accumulate(&mut self, n: usize, count: usize, offset: usize, width: usize, gradient: &mut [T]) {
         let lanes = T::Lanes::<S>::COUNT;
         let samples = self.samples.split(n).1.split(count).0;
         let mut d = 0;
@@ -160,12 +166,13 @@ impl<S: Isa, T: Scalar, P: Element<T>, E> BackwardPart<'_, S, T, P, E> {
             let vectors = if whole { S::GRADIENT_VECTORS } else { 1 };
             let columns = (vectors * lanes).min(width - d);
             for (c, classes) in groups(self.dbias.len(), S::GRADIENT_CLASSES) {
+                self.epilogue.prepare(self.isa, c..c + classes, offset + d..offset + d + columns);
                 self.isa.gradient_tile(
                     classes,
                     vectors,
                     GradientTile {
                         samples,
-                        feature: first + d,
+                        feature: self.first + offset + d,
                         columns,
                         dscores: self.dscores.element(c, n),
                         dscores_stride: self.dscores.row_stride(),
@@ -505,6 +512,17 @@ impl<T: Scalar, R: Rule<T>> WeightEpilogue<T> for UpdateWeights<'_, T, R> {
             Self { rule, decay, weights, state, folded },
             Self { rule, decay, weights: rest_weights, state: rest_state, folded: rest_folded },
         )
+    }
+
+    /// The other threads have read the folded weights, so that writing them means taking each line back. A first store
+    /// into each while the gradient is computed starts that early.
+    fn prepare<S: Isa>(&mut self, isa: S, classes: Range<usize>, features: Range<usize>) {
+        for c in classes {
+            let weights = &self.weights.row_mut(c)[features.clone()];
+            weights.iter().step_by(CACHE_LINE / size_of::<T>()).for_each(|weight| isa.prefetch(weight));
+            let folded = &mut self.folded.weights.row_mut(c)[features.clone()];
+            folded.iter_mut().step_by(CACHE_LINE / size_of::<T>()).for_each(|weight| *weight = T::ZERO);
+        }
     }
 
     #[inline(always)]

@@ -85,7 +85,7 @@ impl<'a, T: Scalar, P: Element<T>> Forward<'a, T, P> {
 }
 
 /// Samples below which a piece of a batch is not cut further.
-const GRAIN: usize = 20;
+const GRAIN: usize = 10;
 
 impl<T: Scalar, P: Element<T>> Kernel for Forward<'_, T, P> {
     type Output = ();
@@ -149,7 +149,7 @@ fn scores<S: Isa, T: Scalar, P: Element<T>>(
     let mut first = 0;
     while first < samples.len() {
         let rows = if samples.len() - first >= S::SCORE_ROWS { S::SCORE_ROWS } else { 1 };
-        let row = |i: usize| samples.row((first + i).min(samples.len() - 1));
+        let row = |i: usize| samples.row(first + i);
         for (c, classes) in groups(model.classes(), S::SCORE_CLASSES) {
             isa.score_tile(
                 rows,
