@@ -107,10 +107,14 @@ impl<T: Scalar> LinearClassifier<T> {
     /// A classifier whose weights and bias are zero.
     ///
     /// # Errors
-    /// [`Error::Kernel`] if mean and scale differ in length, or `LANEGRAD_ISA` pins what is not there.
+    /// [`Error::Kernel`] if mean and scale differ in length, or `LANEGRAD_ISA` pins what is not there; [`Error::Setting`] if
+    /// the weights do not fit the address space.
     pub fn new(classes: usize, normalisation: &Normalisation<T>, bias_kind: Bias) -> Result<Self, Error> {
         let features = normalisation.mean.len();
         let stride = padded_row(features, size_of::<T>());
+        if classes.checked_mul(stride).is_none_or(|length| length > isize::MAX as usize / size_of::<T>()) {
+            return Err(Error::Setting(format!("{classes} classes of {features} features are too many")));
+        }
         let mut mean = AlignedVec::zeroed(features);
         mean.copy_from_slice(&normalisation.mean);
         let mut scale = AlignedVec::zeroed(normalisation.scale.len());

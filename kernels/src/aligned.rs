@@ -126,10 +126,10 @@ impl<T: Pod> DerefMut for AlignedVec<T> {
 /// `features` rounded up so that rows of `size`-byte elements are an odd number of cache lines apart.
 ///
 /// Rows whose distance has a large power of two as a factor (3072 floats are exactly three pages) fall into the same few
-/// cache sets and evict one another.
+/// cache sets and evict one another. Saturates: no slice holds so long a row.
 pub fn padded_row(features: usize, size: usize) -> usize {
     let per_line = (CACHE_LINE / size).max(1);
-    (features.div_ceil(per_line) | 1) * per_line
+    (features.div_ceil(per_line) | 1).saturating_mul(per_line)
 }
 
 #[cfg(test)]

@@ -1,0 +1,60 @@
+//! A warm training step allocates nothing. In a binary of its own: the counter sees every thread of the process.
+
+use lanegrad::Loss;
+use lanegrad::data::synthetic;
+use lanegrad::kernels::parallel::Threads;
+use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer, Normalisation};
+use lanegrad::optim::Optimizer;
+use lanegrad::train::{Sampler, Sampling, steps};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The system's allocator, with a count of what it was asked for.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are those that the system's allocator needs.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_warm_step_allocates_nothing() {
+    let data = synthetic::generate_sized(0, 2048, 1);
+    for threads in [1, 2] {
+        for (loss, optimizer) in [
+            (Loss::Softmax, Optimizer::Sgd { rate: 1e-3 }),
+            (Loss::Hinge, Optimizer::Momentum { rate: 1e-4, momentum: 0.9 }),
+        ] {
+            let normalisation = Normalisation::standardize(&data.train);
+            let classifier = LinearClassifier::<f32>::new(10, &normalisation, Bias::Separate).unwrap();
+            let mut trainer = LinearTrainer::new(classifier, loss, 1e-3, optimizer);
+            let mut sampler = Sampler::new(Sampling::Epoch, 2048, 256, 0).unwrap();
+            let counted = Threads::new(threads).unwrap().run(|| {
+                // Enough steps that every thread has had each kind of work, and with it its scratch.
+                steps(&mut trainer, &data.train, &mut sampler, 0..200, |_, _| {}).unwrap();
+                let before = ALLOCATIONS.load(Ordering::Relaxed);
+                steps(&mut trainer, &data.train, &mut sampler, 200..300, |_, _| {}).unwrap();
+                ALLOCATIONS.load(Ordering::Relaxed) - before
+            });
+            assert_eq!(counted, 0, "{loss:?} on {threads} threads");
+        }
+    }
+}
