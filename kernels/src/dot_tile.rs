@@ -48,11 +48,14 @@ impl<T: Scalar, P: Element<T>> TileKernel for DotTile<'_, T, P> {
                 d += lanes;
             }
         }
-        while done < self.length {
-            let count = lanes.min(self.length - done);
-            // SAFETY: `count` elements from `done` on lie within `length`, for which all rows are valid.
-            unsafe { self.step::<S, ROWS, CLASSES>(isa, done, count, &mut sums) };
-            done += count;
+        while done + lanes <= self.length {
+            // SAFETY: a whole vector from `done` on lies within `length`, for which all rows are valid.
+            unsafe { self.step::<S, ROWS, CLASSES>(isa, done, lanes, &mut sums) };
+            done += lanes;
+        }
+        if done < self.length {
+            // SAFETY: the elements from `done` on, fewer than a vector, lie within `length`, for which all rows are valid.
+            unsafe { self.step::<S, ROWS, CLASSES>(isa, done, self.length - done, &mut sums) };
         }
         for (target, sums) in self.sums.iter_mut().zip(sums) {
             for (target, sum) in target.iter_mut().zip(sums) {

@@ -213,11 +213,14 @@ impl<T: Scalar, P: Element<T>> TileKernel for GradientTile<'_, T, P> {
                 *sum = T::Lanes::<S>::read(isa, &self.gradient[c * FOLD_BLOCK + v * lanes..]);
             }
         }
-        if self.columns == VECTORS * lanes {
+        // Only a tile of one vector may be narrower than its vectors.
+        if VECTORS > 1 || self.columns == lanes {
+            assert!(self.columns == VECTORS * lanes);
             // SAFETY: the rows of the samples reach beyond this tile's features, asserted above, and whoever makes a
             // `GradientTile` promises `CLASSES` rows of dScores.
             unsafe { self.accumulate::<S, CLASSES, VECTORS>(isa, lanes, &mut sums) };
         } else {
+            assert!(self.columns < lanes);
             // SAFETY: as above; `columns` elements are read of each row.
             unsafe { self.accumulate::<S, CLASSES, VECTORS>(isa, self.columns, &mut sums) };
         }

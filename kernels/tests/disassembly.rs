@@ -1,0 +1,162 @@
+//! What the compiler made of the kernels, in a release build without any flags, as a crate that links them gets it.
+//!
+//! The speed of every kernel rests on three things that no other test would notice the loss of: its accumulators live in
+//! registers, its inner loop holds the arithmetic and nothing else, and everything between a trampoline and the intrinsics
+//! was inlined.
+
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+
+use std::path::Path;
+use std::process::Command;
+
+/// A function of the assembly listing.
+struct Function {
+    /// Demangled, without hashes.
+    name: String,
+    lines: Vec<String>,
+}
+
+/// The assembly of the library, and of the example that calls what the library itself leaves generic, built as
+/// `cargo build --release` builds them.
+fn assembly() -> Vec<Function> {
+    let parts = [["--lib"].as_slice(), &["--example", "tour"]];
+    parts.into_iter().flat_map(|part| functions(&listing(part))).collect()
+}
+
+fn listing(part: &[&str]) -> String {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("disassembly");
+    std::fs::create_dir_all(&target).unwrap();
+    let listing = target.join(format!("{}.s", part.join("").trim_start_matches('-')));
+    let build = Command::new(env!("CARGO"))
+        .args(["rustc", "--release", "--quiet", "--package", "lanegrad-kernels", "--target-dir"])
+        .arg(&target)
+        .args(part)
+        .args(["--", "-C", "symbol-mangling-version=v0", "--emit"])
+        .arg(format!("asm={}", listing.display()))
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .status()
+        .expect("cargo runs");
+    assert!(build.success(), "{part:?} could not be built");
+    std::fs::read_to_string(&listing).expect("the listing was written")
+}
+
+fn functions(text: &str) -> Vec<Function> {
+    let mut functions: Vec<Function> = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if let Some(symbol) = line.strip_suffix(':').filter(|symbol| symbol.starts_with("_R")) {
+            let name = format!("{:#}", rustc_demangle::demangle(symbol));
+            functions.push(Function { name, lines: Vec::new() });
+            inside = true;
+        } else if line.starts_with(".Lfunc_end") {
+            inside = false;
+        } else if inside && let Some(function) = functions.last_mut() {
+            function.lines.push(line.trim().to_owned());
+        }
+    }
+    functions
+}
+
+impl Function {
+    /// The first innermost loop that multiplies: the sums come before what is made of them.
+    fn first_loop(&self) -> &[String] {
+        let place = |label: &str| self.lines.iter().position(|line| line.strip_suffix(':') == Some(label));
+        let jumps = self.lines.iter().enumerate().filter(|(_, line)| line.starts_with('j'));
+        // A jump back closes a loop, or a stretch that the compiler placed early.
+        let loops: Vec<(usize, usize)> = jumps
+            .filter_map(|(end, line)| Some((place(line.split_whitespace().last()?)?, end)))
+            .filter(|(start, end)| start < end)
+            .collect();
+        let multiplications =
+            |&(start, end): &(usize, usize)| self.lines[start..end].iter().filter(|line| multiplies(line)).count();
+        let holds_another = |&(start, end): &(usize, usize)| {
+            let inside = |other: &&(usize, usize)| start <= other.0 && other.1 <= end && (start, end) != **other;
+            loops.iter().filter(inside).any(|other| multiplications(other) > 0)
+        };
+        let innermost = loops.iter().filter(|each| multiplications(each) > 0 && !holds_another(each));
+        innermost.min().map_or(&[], |&(start, end)| &self.lines[start..end])
+    }
+
+    /// The two constants of `Tile<KERNEL, A, B>`, if this is the trampoline of such a tile.
+    fn tile(&self, kernel: &str) -> Option<(usize, usize)> {
+        let inner = self.name.split_once(&format!("{kernel}<"))?.1;
+        let (_, constants) = inner.split_once(">, ")?;
+        let (a, b) = constants.split_once(", ")?;
+        let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+        Some((number(a)?, number(b)?))
+    }
+}
+
+/// Whether the instruction is a vector multiplication, fused with an addition or not.
+fn multiplies(line: &str) -> bool {
+    ["vfmadd", "vfnmadd", "mulps", "mulpd"].iter().any(|name| line.starts_with(name))
+}
+
+fn touches_stack(line: &str) -> bool {
+    // Release builds keep no frame pointer: what is on the stack is addressed from its top.
+    line.contains("(%rsp")
+}
+
+fn uses_vectors(line: &str) -> bool {
+    line.contains("%xmm") || line.contains("%ymm") || line.contains("%zmm")
+}
+
+#[test]
+fn tiles_stay_in_registers_and_everything_is_inlined() {
+    let functions = assembly();
+    let trampolines: Vec<&Function> = functions.iter().filter(|f| f.name.contains("::trampoline::<")).collect();
+    // Per level: 24, 12 or 8 GEMM tiles of two types, and the others of the types that the example uses.
+    for (kernel, wanted) in [("MicroKernel", 2 * (24 + 12 + 8)), ("DotTile", 2 * (10 + 10 + 8)), ("GradientTile", 28)] {
+        let tiles: Vec<_> = trampolines.iter().filter_map(|f| f.tile(kernel).map(|tile| (f, tile))).collect();
+        assert!(tiles.len() >= wanted, "only {} of {wanted} {kernel} tiles were found", tiles.len());
+        for (function, (a, b)) in tiles {
+            // A gradient tile of one vector is a row's end, read through a buffer.
+            if kernel != "GradientTile" || b > 1 {
+                check_tile(kernel, function, a * b);
+            }
+        }
+    }
+    for function in trampolines {
+        check_calls(function);
+    }
+}
+
+/// The inner loop holds a whole number of steps of `products` multiplications each, and no vector goes to the stack.
+fn check_tile(kernel: &str, function: &Function, products: usize) {
+    let inner = function.first_loop();
+    let count = inner.iter().filter(|line| multiplies(line)).count();
+    assert!(
+        count > 0 && count.is_multiple_of(products),
+        "{} multiplies {count} times in its inner loop, not a multiple of {products}",
+        function.name
+    );
+    let fused = inner.iter().filter(|line| line.starts_with("vfmadd")).count();
+    let wanted = if function.name.contains("::portable::") { 0 } else { count };
+    assert_eq!(fused, wanted, "fused multiply-adds of {}", function.name);
+    for line in inner {
+        // The classifier's tiles have more row pointers than there are general registers: those may be reloaded.
+        let pointer = kernel != "MicroKernel" && !uses_vectors(line);
+        assert!(pointer || !touches_stack(line), "{} goes to the stack in its inner loop: {line}", function.name);
+    }
+}
+
+/// A trampoline calls nothing but what makes up a panic, copies memory, or takes a logarithm.
+fn check_calls(function: &Function) {
+    for line in &function.lines {
+        // A function is called by its name, or through the table that holds its address, maybe by way of a register.
+        let symbol = match line.split_once("@GOTPCREL") {
+            Some((before, _)) => before.rsplit(|c: char| c.is_whitespace() || c == '*').next().unwrap_or(before),
+            None => match line.strip_prefix("callq") {
+                Some(target) if !target.trim().starts_with('*') => target.trim().trim_end_matches("@PLT"),
+                _ => continue,
+            },
+        };
+        let name = format!("{:#}", rustc_demangle::demangle(symbol));
+        let expected = name.starts_with("core::panicking")
+            || name.starts_with("core::slice::index")
+            || name.contains("core::fmt::")
+            || ["memcpy", "memset", "memmove", "logf", "log"].contains(&name.as_str());
+        assert!(expected, "{} calls {name}", function.name);
+    }
+}
