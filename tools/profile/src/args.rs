@@ -77,15 +77,15 @@ pub struct TrainOptions {
     pub optimizer: OptimizerName,
 
     /// Step size [default: one that suits loss, preprocessing and optimizer]
-    #[arg(long, value_name = "RATE", value_parser = parse_positive)]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = parse_positive)]
     pub lr: Option<f64>,
 
     /// Strength lambda of the regulariser lambda * (sum of squares of the weights)
-    #[arg(long, value_name = "LAMBDA", default_value_t = 0.001, value_parser = parse_not_negative)]
+    #[arg(long, value_name = "LAMBDA", default_value_t = 0.001, allow_negative_numbers = true, value_parser = parse_not_negative)]
     pub reg: f64,
 
     /// The part of the velocity that the optimizer `momentum` keeps from step to step [default: 0.9]
-    #[arg(long, value_name = "PART", value_parser = parse_part)]
+    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = parse_part)]
     pub momentum: Option<f64>,
 
     /// Threads [default: as many as the processor runs at once]

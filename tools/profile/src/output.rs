@@ -5,10 +5,21 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The directory of a run.
+/// The directory of a run. One that was made for it and stays empty, since the run failed, is removed again.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
+    /// The directories that were not there before, innermost first.
+    made: Vec<PathBuf>,
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        for directory in &self.made {
+            // Only an empty directory can be removed so; all others stay.
+            let _ = fs::remove_dir(directory);
+        }
+    }
 }
 
 impl Directory {
@@ -18,7 +29,9 @@ impl Directory {
             Some(path) => path.to_path_buf(),
             None => unused(&Path::new("runs").join(chrono::Local::now().format("%Y-%m-%d_%H-%M-%S").to_string()))?,
         };
-        let directory = Self { path };
+        let missing = |directory: &&Path| !directory.as_os_str().is_empty() && !directory.exists();
+        let made = path.ancestors().take_while(missing).map(Path::to_path_buf).collect();
+        let directory = Self { path, made };
         let shown = directory.path.display();
         fs::create_dir_all(&directory.path).with_context(|| format!("cannot create the directory {shown}"))?;
         tempfile::tempfile_in(&directory.path).with_context(|| format!("cannot write to the directory {shown}"))?;

@@ -1,0 +1,341 @@
+//! The command line as a person uses it: what is printed, what is written, what is refused.
+
+use assert_cmd::Command;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// `profile`, with no data directory and no pinned level in its environment.
+fn profile(directory: &Path) -> Command {
+    let mut command = Command::new(assert_cmd::cargo_bin!("profile"));
+    command.current_dir(directory).env_remove("CIFAR10_DIR").env_remove("LANEGRAD_ISA");
+    command
+}
+
+/// Runs `profile` with `arguments` in a new directory; returns that, standard output, and the report in `out`.
+fn train(arguments: &[&str]) -> (TempDir, String, Value) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = profile(directory.path());
+    command.args(["train", "--out", "out"]).args(arguments);
+    let output = command.assert().success().get_output().clone();
+    let report = fs::read(directory.path().join("out/report.json")).unwrap();
+    (directory, String::from_utf8(output.stdout).unwrap(), serde_json::from_slice(&report).unwrap())
+}
+
+/// Runs `profile` in a new directory, expects it to fail with `status`, one line on standard error and no file written;
+/// returns that line.
+fn refused(status: i32, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = profile(directory.path());
+    command.args(arguments).envs(variables.iter().copied());
+    let output = command.assert().failure().code(status).get_output().clone();
+    let message = String::from_utf8(output.stderr).unwrap();
+    let first = message.lines().next().unwrap_or_default().to_owned();
+    assert!(first.starts_with("error: "), "{message}");
+    if status == 1 {
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+    let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?} was left");
+    first
+}
+
+/// Every file below `directory`.
+fn walk(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+/// A directory in CIFAR-10's layout whose records all have label `record % 10`, the same for all tests.
+fn small_cifar() -> &'static Path {
+    static DIRECTORY: OnceLock<TempDir> = OnceLock::new();
+    let directory = DIRECTORY.get_or_init(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let mut bytes = vec![128; 10_000 * 3073];
+        for (record, bytes) in bytes.chunks_mut(3073).enumerate() {
+            bytes[0] = (record % 10) as u8;
+            // Something to learn: one bright stripe a class.
+            bytes[1 + 300 * (record % 10)..][..300].fill(200);
+        }
+        for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"] {
+            fs::write(directory.path().join(format!("{name}.bin")), &bytes).unwrap();
+        }
+        directory
+    });
+    directory.path()
+}
+
+/// A copy of [`small_cifar`] with one file changed.
+fn damaged(name: &str, change: impl FnOnce(&mut Vec<u8>)) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(small_cifar()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::hard_link(&path, directory.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let path = directory.path().join(name);
+    let mut bytes = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    change(&mut bytes);
+    fs::write(&path, bytes).unwrap();
+    directory
+}
+
+/// The real data set, if the environment says where it is.
+fn real_data(test: &str) -> Option<String> {
+    let directory = std::env::var("CIFAR10_DIR").ok().filter(|directory| !directory.is_empty());
+    if directory.is_none() {
+        println!("{test}: skipped, since CIFAR10_DIR is not set");
+    }
+    directory
+}
+
+#[test]
+fn a_run_without_options_trains_on_the_announced_synthetic_data() {
+    let (directory, printed, report) = train(&["--epochs", "2"]);
+    assert!(printed.contains("SYNTHETIC"), "{printed}");
+    assert!(printed.contains("test loss 2.302585"), "{printed}");
+    let out = directory.path().join("out");
+    let mut names: Vec<_> = walk(&out).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+    names.sort();
+    assert_eq!(names, ["accuracy.svg", "loss.svg", "report.json", "templates.png", "weights.safetensors"]);
+    for name in names {
+        let line = format!("wrote {}", Path::new("out").join(name).display());
+        assert!(printed.lines().rev().take(5).any(|printed| printed == line), "{line} in\n{printed}");
+    }
+
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!(keys(&report), "batch_size command data epochs machine model optimizer seed version weights_sha256");
+    assert_eq!(keys(&report["machine"]), "cpu fma_peak_gflops isa threads");
+    assert_eq!(keys(&report["optimizer"]), "lr name reg");
+    assert_eq!(report["version"], 1);
+    assert_eq!(report["command"], "train");
+    assert_eq!(report["batch_size"], 256);
+    assert_eq!(report["data"], serde_json::json!({"kind": "synthetic", "train": 50_000, "test": 10_000}));
+    assert_eq!(report["model"], serde_json::json!({"name": "linear", "loss": "softmax", "parameters": 30_730}));
+    let epochs = report["epochs"].as_array().unwrap();
+    assert_eq!(epochs.len(), 2);
+    for (number, epoch) in epochs.iter().enumerate() {
+        let value = |key: &str| epoch[key].as_f64().unwrap();
+        assert_eq!(
+            keys(epoch),
+            "epoch gflops peak_fraction samples_per_second seconds test_accuracy test_loss train_loss"
+        );
+        assert_eq!(epoch["epoch"], number as u64 + 1);
+        assert!((value("samples_per_second") * value("seconds") / 50_000.0 - 1.0).abs() < 1e-9);
+        assert!((value("gflops") * value("seconds") / 6.144 - 1.0).abs() < 1e-9);
+        let peak = report["machine"]["fma_peak_gflops"].as_f64().unwrap();
+        assert!((value("peak_fraction") * peak / value("gflops") - 1.0).abs() < 1e-9);
+        assert!((0.25..0.6).contains(&value("test_accuracy")));
+        assert!(value("train_loss") < 2.0 && value("test_loss") < 2.0);
+    }
+    check_weights(&out, report["weights_sha256"].as_str().unwrap());
+    check_pictures(&out);
+}
+
+/// The safetensors file can be read back, and its weights have the hash that the report gives.
+fn check_weights(out: &Path, hash: &str) {
+    let bytes = fs::read(out.join("weights.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let tensor = |name: &str, shape: &[usize]| {
+        let tensor = tensors.tensor(name).unwrap();
+        assert_eq!((tensor.dtype(), tensor.shape()), (safetensors::Dtype::F32, shape), "{name}");
+        tensor.data().to_vec()
+    };
+    let mut sha256 = Sha256::new();
+    sha256.update(tensor("linear.weight", &[10, 3072]));
+    sha256.update(tensor("linear.bias", &[10]));
+    let found: String = sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(found, hash);
+    tensor("input.mean", &[3072]);
+    let scales = tensor("input.scale", &[3072]);
+    let scales = scales.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    assert!(scales.into_iter().all(|scale| scale > 0.0));
+}
+
+fn check_pictures(out: &Path) {
+    for (name, title) in [("loss.svg", "Training loss"), ("accuracy.svg", "Test accuracy")] {
+        let text = fs::read_to_string(out.join(name)).unwrap();
+        let picture = roxmltree::Document::parse(&text).unwrap();
+        let texts: String = picture.descendants().filter_map(|node| node.text()).collect();
+        assert!(texts.contains(title) && texts.contains("synthetic data"), "{texts}");
+    }
+    let file = std::io::BufReader::new(fs::File::open(out.join("templates.png")).unwrap());
+    let picture = png::Decoder::new(file).read_info().unwrap();
+    assert!(picture.info().width >= 5 * 64 && picture.info().height >= 2 * 64);
+}
+
+#[test]
+fn the_weights_do_not_depend_on_the_number_of_threads() {
+    let data = small_cifar().to_str().unwrap();
+    for loss in ["softmax", "hinge"] {
+        let hash = |threads: &str| {
+            let arguments = ["--data", data, "--loss", loss, "--iterations", "60", "--threads", threads];
+            let (_, printed, report) = train(&arguments);
+            let hash = report["weights_sha256"].as_str().unwrap().to_owned();
+            assert!(printed.contains(&hash), "{printed}");
+            assert_eq!(report["machine"]["threads"].to_string(), threads);
+            hash
+        };
+        let one = hash("1");
+        assert_eq!(hash("2"), one);
+        assert_eq!(hash("3"), one);
+    }
+}
+
+#[test]
+fn weights_at_zero_are_at_chance() {
+    let data = small_cifar().to_str().unwrap();
+    let (_, printed, _) = train(&["--data", data, "--loss", "hinge", "--iterations", "1"]);
+    assert!(printed.contains("iteration 0: loss 9.000000 = data 9.000000 + regularisation 0.000000"), "{printed}");
+    let (_, printed, _) = train(&["--data", data, "--iterations", "1"]);
+    assert!(printed.contains("iteration 0: loss 2.302585 = data 2.302585 + regularisation 0.000000"), "{printed}");
+}
+
+#[test]
+fn the_report_alone_goes_to_standard_output_if_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = profile(directory.path());
+    command.args(["train", "--epochs", "1", "--json", "-", "--optimizer", "momentum", "--momentum", "0.8"]);
+    command.arg("--data").arg(small_cifar());
+    let output = command.assert().success().get_output().clone();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["data"]["kind"], "cifar10");
+    assert_eq!(report["optimizer"]["name"], "momentum");
+    assert_eq!(report["optimizer"]["momentum"], 0.8);
+    assert_eq!(report["epochs"][0]["test_accuracy"], 1.0);
+    // With no --out, the files are in a folder of their own below runs.
+    let runs: Vec<_> = fs::read_dir(directory.path().join("runs")).unwrap().collect();
+    assert_eq!(runs.len(), 1);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("wrote runs"));
+}
+
+#[test]
+fn a_report_is_written_where_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = profile(directory.path());
+    command.args(["train", "--iterations", "3", "--out", "a/b", "--json", "c.json"]).arg("--data").arg(small_cifar());
+    command.assert().success();
+    let copy = fs::read(directory.path().join("c.json")).unwrap();
+    assert_eq!(copy, fs::read(directory.path().join("a/b/report.json")).unwrap());
+}
+
+#[test]
+fn options_that_cannot_be_are_refused_as_usage() {
+    for (arguments, word) in [
+        (["train", "--batch-size", "0"].as_slice(), "--batch-size"),
+        (&["train", "--lr", "nan"], "--lr"),
+        (&["train", "--lr", "-1"], "--lr"),
+        (&["train", "--reg", "-1"], "--reg"),
+        (&["train", "--reg", "inf"], "--reg"),
+        (&["train", "--momentum", "1"], "--momentum"),
+        (&["train", "--threads", "0"], "--threads"),
+        (&["train", "--epochs", "0"], "--epochs"),
+        (&["train", "--iterations", "0"], "--iterations"),
+        (&["train", "--iterations", "5", "--epochs", "5"], "--iterations"),
+        (&["train", "--init", "normal:"], "--init"),
+        (&["train", "--loss", "squared"], "--loss"),
+        (&["train", "--no-such-option"], "--no-such-option"),
+        (&["no-such-command"], "no-such-command"),
+    ] {
+        let message = refused(2, arguments, &[]);
+        assert!(message.contains(word), "{message}");
+    }
+}
+
+#[test]
+fn an_instruction_set_that_is_not_there_is_refused_as_usage() {
+    for command in ["train", "lecture"] {
+        let message = refused(2, &[command], &[("LANEGRAD_ISA", "nosuch")]);
+        assert!(message.contains("nosuch") && message.contains("portable"), "{message}");
+    }
+}
+
+#[test]
+fn a_data_set_that_is_not_whole_is_refused() {
+    let empty = tempfile::tempdir().unwrap();
+    let message = refused(1, &["train", "--data", empty.path().to_str().unwrap()], &[]);
+    assert!(message.contains("data_batch_1.bin"), "{message}");
+
+    let message = refused(1, &["train", "--data", "no/such/directory"], &[]);
+    assert!(message.contains("no/such/directory"), "{message}");
+
+    let message = refused(1, &["train"], &[("CIFAR10_DIR", "no/such/directory")]);
+    assert!(message.contains("no/such/directory"), "{message}");
+
+    let truncated = damaged("data_batch_3.bin", |bytes| bytes.truncate(30_729_999));
+    let message = refused(1, &["train", "--data", truncated.path().to_str().unwrap()], &[]);
+    assert!(message.contains("data_batch_3.bin") && message.contains("30729999"), "{message}");
+
+    let mislabelled = damaged("test_batch.bin", |bytes| bytes[3073 * 77] = 10);
+    let message = refused(1, &["train", "--data", mislabelled.path().to_str().unwrap()], &[]);
+    assert!(message.contains("test_batch.bin") && message.contains(&(3073 * 77).to_string()), "{message}");
+}
+
+#[test]
+fn places_that_cannot_be_written_are_refused_before_training() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let below_a_file = file.path().join("out");
+    let message = refused(1, &["train", "--out", below_a_file.to_str().unwrap()], &[]);
+    assert!(message.contains(below_a_file.to_str().unwrap()), "{message}");
+    let message = refused(1, &["train", "--json", "no/such/folder/report.json"], &[]);
+    assert!(message.contains("no/such/folder/report.json"), "{message}");
+}
+
+#[test]
+fn a_run_that_diverges_says_at_which_step_and_leaves_nothing() {
+    let data = small_cifar().to_str().unwrap();
+    let message = refused(1, &["train", "--data", data, "--lr", "1e30", "--reg", "1", "--out", "out"], &[]);
+    assert!(message.contains("step "), "{message}");
+}
+
+#[test]
+fn the_lecture_is_printed_at_every_level() {
+    for level in lanegrad::kernels::dispatch::supported() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = profile(directory.path());
+        let output = command.arg("lecture").env("LANEGRAD_ISA", level.name()).assert().success().get_output().clone();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(&format!("level {level}")) && text.contains("1.0401905694"), "{text}");
+    }
+}
+
+#[test]
+fn real_images_are_learned_as_well_as_a_linear_classifier_can() {
+    let Some(data) = real_data("real_images_are_learned_as_well_as_a_linear_classifier_can") else { return };
+    for loss in ["softmax", "hinge"] {
+        let (_, printed, report) = train(&["--data", &data, "--loss", loss]);
+        let epochs = report["epochs"].as_array().unwrap();
+        assert_eq!(epochs.len(), 10);
+        let last = epochs[9]["test_accuracy"].as_f64().unwrap();
+        assert!((0.38..0.42).contains(&last), "{loss}: {last}\n{printed}");
+    }
+}
+
+/// The SVM of the CS231n assignment: while the penalty dwarfs the data loss, it shrinks as 0.995^(2t).
+#[test]
+fn the_penalty_of_the_assignment_decays_as_it_must() {
+    let Some(data) = real_data("the_penalty_of_the_assignment_decays_as_it_must") else { return };
+    let settings = "--loss hinge --preprocess mean --bias trick --init normal:1e-3 --lr 1e-7 --reg 2.5e4 --batch-size 200 \
+                    --sample replacement --iterations 201";
+    let arguments: Vec<&str> = settings.split_whitespace().chain(["--data", &data]).collect();
+    let (_, printed, _) = train(&arguments);
+    let penalty = |iteration: u32| -> f64 {
+        let start = format!("iteration {iteration}: ");
+        let line = printed.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("{printed}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let start = penalty(0);
+    assert!((start / 768.25 - 1.0).abs() < 0.03, "{start}");
+    // The data loss's own gradient takes its part too, always in the same direction: by iteration 200, 1.1 to 1.3 %.
+    for (iteration, low, high) in [(100, -0.01, 0.0), (200, -0.0135, -0.0095)] {
+        let deviation = penalty(iteration) / (start * 0.995_f64.powi(2 * iteration as i32)) - 1.0;
+        assert!((low..high).contains(&deviation), "iteration {iteration}: {deviation}");
+    }
+}
