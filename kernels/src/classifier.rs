@@ -13,6 +13,27 @@
 //! Normalised features x' = (x - mean) scale need no pass over the data either: they fold exactly into the weights,
 //! W x' + b = (W scale) x + (b - (W scale) mean), and out of the gradient, dW = (G - s mean) scale, for G the gradient on
 //! x as it lies in memory and s the sum of dScores.
+//!
+//! Loss and gradients of the lecture's example:
+//!
+//! ```
+//! use lanegrad_kernels::classifier::{Linear, Loss, Samples, StoreGradient, backward, forward};
+//! use lanegrad_kernels::{MatMut, MatRef};
+//!
+//! let weights = [0.01, -0.05, 0.1, 0.05, 0.7, 0.2, 0.05, 0.16, 0.0, -0.45, -0.2, 0.03];
+//! let model = Linear::new(MatRef::row_major(&weights, 3, 4)?, &[0.0, 0.2, -0.3])?;
+//! let samples = Samples::new(&[-15.0, 22.0, -44.0, 56.0], 4, 4, &[2], &[0])?;
+//!
+//! let (mut losses, mut dscores) = ([0.0], [0.0; 3]);
+//! forward(model, samples, Loss::Hinge, MatMut::row_major(&mut dscores, 3, 1)?, &mut losses)?;
+//! let (mut dweights, mut dbias) = ([0.0; 12], [0.0; 3]);
+//! let store = StoreGradient { dweights: MatMut::row_major(&mut dweights, 3, 4)?, normalisation: None };
+//! backward(samples, MatRef::row_major(&dscores, 3, 1)?, &mut dbias, store)?;
+//!
+//! assert!((losses[0] - 1.58_f64).abs() < 1e-12);
+//! assert_eq!(dbias, [0.0, 1.0, -1.0]);
+//! # Ok::<(), lanegrad_kernels::Error>(())
+//! ```
 
 mod backward;
 mod forward;

@@ -3,21 +3,20 @@
 //! With ten classes, vectors along the classes would waste six lanes of sixteen. Vectors along the features waste none:
 //! each pair of a row and a weight row keeps a vector of partial sums, which is added up once, at the end.
 
-use crate::aligned::CACHE_LINE;
 use crate::isa::{Element, Isa, Lanes, Scalar, TileKernel};
 
 /// The most rows, and the most weight rows, of a tile at any level.
 pub(crate) const MAX_EXTENT: usize = 8;
 
-/// `sums[r][c] = sum over d of rows[r][d] weights[c][d]` for `ROWS` rows and `CLASSES` weight rows.
+/// `sums[r][c] = sum over d of rows[r][d] weights[c][d]` for a few rows and a few weight rows.
 ///
 /// A pair's sum depends on its two rows alone, not on the tile's extents.
 pub(crate) struct DotTile<'a, T, P> {
-    /// Where each row starts: at least `ROWS` of them, valid for `length` elements.
+    /// Where each row starts; the tile's first ones are valid for `length` elements.
     pub rows: [*const P; MAX_EXTENT],
-    /// Addresses whose lines are asked for while this tile is computed, from each start as far as the rows go.
+    /// Where rows start whose memory is asked for while this tile is computed. Only a hint.
     pub ahead: [*const P; MAX_EXTENT],
-    /// Where the first weight row starts; each of `CLASSES` is valid for `length` elements.
+    /// Where the first weight row starts; each of the tile's is valid for `length` elements.
     pub weights: *const T,
     /// Elements from one weight row to the next.
     pub weight_stride: isize,
@@ -26,73 +25,63 @@ pub(crate) struct DotTile<'a, T, P> {
     pub sums: &'a mut [[T; MAX_EXTENT]; MAX_EXTENT],
 }
 
-impl<T: Scalar, P: Element<T>> TileKernel for DotTile<'_, T, P> {
-    type Output = ();
+impl<T: Scalar, P: Element<T>> DotTile<'_, T, P> {
+    /// Computes the tile for its first `rows` rows, 1 or `S::SCORE_ROWS`, and `classes` weight rows.
+    pub fn compute<S: Isa>(mut self, isa: S, rows: usize, classes: usize) {
+        isa.score_tile(rows, classes, WholeVectors(&mut self));
+        let whole = self.length / T::Lanes::<S>::COUNT * T::Lanes::<S>::COUNT;
+        if whole < self.length {
+            self.add_rest(rows, classes, whole);
+        }
+    }
 
-    #[inline(always)]
-    fn run<S: Isa, const ROWS: usize, const CLASSES: usize>(self, isa: S) {
-        let lanes = T::Lanes::<S>::COUNT;
-        let line = (CACHE_LINE / size_of::<P>()).max(lanes);
-        let zero = T::Lanes::<S>::splat(isa, T::ZERO);
-        let mut sums = [[zero; CLASSES]; ROWS];
-        let mut done = 0;
-        while done + line <= self.length {
-            for ahead in self.ahead.iter().take(ROWS) {
-                isa.prefetch(ahead.wrapping_add(done));
-            }
-            let mut d = done;
-            done += line;
-            while d < done {
-                // SAFETY: a whole vector from `d` on lies within `length`, for which all rows are valid.
-                unsafe { self.step::<S, ROWS, CLASSES>(isa, d, lanes, &mut sums) };
-                d += lanes;
-            }
-        }
-        while done + lanes <= self.length {
-            // SAFETY: a whole vector from `done` on lies within `length`, for which all rows are valid.
-            unsafe { self.step::<S, ROWS, CLASSES>(isa, done, lanes, &mut sums) };
-            done += lanes;
-        }
-        if done < self.length {
-            // SAFETY: the elements from `done` on, fewer than a vector, lie within `length`, for which all rows are valid.
-            unsafe { self.step::<S, ROWS, CLASSES>(isa, done, self.length - done, &mut sums) };
-        }
-        for (target, sums) in self.sums.iter_mut().zip(sums) {
-            for (target, sum) in target.iter_mut().zip(sums) {
-                *target = sum.reduce_sum(isa);
+    /// Adds the products of the elements from `first` on, one after the other.
+    fn add_rest(&mut self, rows: usize, classes: usize, first: usize) {
+        for r in 0..rows {
+            for c in 0..classes {
+                for d in first..self.length {
+                    let weight = self.weights.wrapping_offset(c as isize * self.weight_stride).wrapping_add(d);
+                    // SAFETY: whoever makes a `DotTile` promises `length` elements in each of these rows.
+                    let (x, w) = unsafe { (*self.rows[r].wrapping_add(d), *weight) };
+                    self.sums[r][c] += x.to_scalar() * w;
+                }
             }
         }
     }
 }
 
-impl<T: Scalar, P: Element<T>> DotTile<'_, T, P> {
-    /// Adds the products of `count` elements, at most a vector, from element `d` on.
-    ///
-    /// # Safety
-    /// Every row and weight row is valid for `d + count` elements.
+/// The part of a tile that fills whole vectors.
+struct WholeVectors<'t, 'a, T, P>(&'t mut DotTile<'a, T, P>);
+
+impl<T: Scalar, P: Element<T>> TileKernel for WholeVectors<'_, '_, T, P> {
+    type Output = ();
+
     #[inline(always)]
-    unsafe fn step<S: Isa, const ROWS: usize, const CLASSES: usize>(
-        &self,
-        isa: S,
-        d: usize,
-        count: usize,
-        sums: &mut [[T::Lanes<S>; CLASSES]; ROWS],
-    ) {
-        let full = count == T::Lanes::<S>::COUNT;
-        let mut rows = [T::Lanes::<S>::splat(isa, T::ZERO); ROWS];
-        for (x, row) in rows.iter_mut().zip(self.rows) {
-            let source = row.wrapping_add(d);
-            // SAFETY: `count` elements are readable there, by the contract.
-            *x = unsafe { if full { P::load(isa, source) } else { P::load_partial(isa, source, count) } };
+    fn run<S: Isa, const ROWS: usize, const CLASSES: usize>(self, isa: S) {
+        let DotTile { rows, ahead, weights, weight_stride, length, ref mut sums } = *self.0;
+        let zero = T::Lanes::<S>::splat(isa, T::ZERO);
+        let mut totals = [[zero; CLASSES]; ROWS];
+        for vector in 0..length / T::Lanes::<S>::COUNT {
+            let d = vector * T::Lanes::<S>::COUNT;
+            let mut x = [zero; ROWS];
+            for r in 0..ROWS {
+                isa.prefetch(ahead[r].wrapping_add(d));
+                // SAFETY: whoever makes a `DotTile` promises `length` elements in each row, and a whole vector from `d` on
+                // lies within them.
+                x[r] = unsafe { P::load(isa, rows[r].wrapping_add(d)) };
+            }
+            for c in 0..CLASSES {
+                let row = weights.wrapping_offset(c as isize * weight_stride);
+                // SAFETY: likewise for each weight row.
+                let w = unsafe { T::Lanes::<S>::load(isa, row.wrapping_add(d)) };
+                for r in 0..ROWS {
+                    totals[r][c] = x[r].mul_add(isa, w, totals[r][c]);
+                }
+            }
         }
-        for c in 0..CLASSES {
-            let source = self.weights.wrapping_offset(c as isize * self.weight_stride).wrapping_add(d);
-            // SAFETY: `count` elements are readable there, by the contract.
-            let w = unsafe {
-                if full { T::Lanes::<S>::load(isa, source) } else { T::Lanes::<S>::load_partial(isa, source, count) }
-            };
-            for (sum, &x) in sums.iter_mut().zip(&rows) {
-                sum[c] = x.mul_add(isa, w, sum[c]);
+        for r in 0..ROWS {
+            for c in 0..CLASSES {
+                sums[r][c] = totals[r][c].reduce_sum(isa);
             }
         }
     }

@@ -15,6 +15,8 @@ pub mod update;
 
 mod dot_tile;
 mod error;
+#[doc(hidden)]
+pub mod instances;
 mod workspace;
 
 pub use error::Error;

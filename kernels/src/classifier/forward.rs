@@ -151,18 +151,15 @@ fn scores<S: Isa, T: Scalar, P: Element<T>>(
         let rows = if samples.len() - first >= S::SCORE_ROWS { S::SCORE_ROWS } else { 1 };
         let row = |i: usize| samples.row(first + i);
         for (c, classes) in groups(model.classes(), S::SCORE_CLASSES) {
-            isa.score_tile(
-                rows,
-                classes,
-                DotTile {
-                    rows: std::array::from_fn(row),
-                    ahead: std::array::from_fn(|i| row(i + rows)),
-                    weights: model.weights.element(c, 0),
-                    weight_stride: model.weights.row_stride(),
-                    length: samples.features(),
-                    sums: &mut sums,
-                },
-            );
+            let tile = DotTile {
+                rows: std::array::from_fn(row),
+                ahead: std::array::from_fn(|i| row(i + rows)),
+                weights: model.weights.element(c, 0),
+                weight_stride: model.weights.row_stride(),
+                length: samples.features(),
+                sums: &mut sums,
+            };
+            tile.compute(isa, rows, classes);
             for j in 0..classes {
                 let bias = model.bias[c + j];
                 let target = &mut scores.row_mut(c + j)[first..first + rows];

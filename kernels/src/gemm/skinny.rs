@@ -58,18 +58,15 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
             let rows = if self.a.rows() - first >= S::SCORE_ROWS { S::SCORE_ROWS } else { 1 };
             for (j, classes) in groups(self.columns.rows(), S::SCORE_CLASSES) {
                 let row = |i: usize| self.a.element((first + i).min(self.a.rows() - 1), 0);
-                self.isa.score_tile(
-                    rows,
-                    classes,
-                    DotTile {
-                        rows: std::array::from_fn(row),
-                        ahead: std::array::from_fn(|i| row(i + rows)),
-                        weights: self.columns.element(j, 0),
-                        weight_stride: self.columns.row_stride(),
-                        length: self.a.cols(),
-                        sums: &mut sums,
-                    },
-                );
+                let tile = DotTile {
+                    rows: std::array::from_fn(row),
+                    ahead: std::array::from_fn(|i| row(i + rows)),
+                    weights: self.columns.element(j, 0),
+                    weight_stride: self.columns.row_stride(),
+                    length: self.a.cols(),
+                    sums: &mut sums,
+                };
+                tile.compute(self.isa, rows, classes);
                 for (i, sums) in sums[..rows].iter().enumerate() {
                     for (c, &sum) in sums[..classes].iter().enumerate() {
                         let target = self.c.at_mut(first + i, j + c);

@@ -1,0 +1,31 @@
+//! The generic kernels compiled for the usual types, here and once.
+//!
+//! A trampoline is never inlined, so a crate that uses one for types that this crate already compiled it for links this
+//! code instead of compiling its own. That makes linking crates compile faster, and what the disassembly test looks at is
+//! what they run.
+
+use crate::classifier::{self, StoreGradient, UpdateWeights};
+use crate::update::{self, Momentum, Sgd};
+
+/// Addresses of the compiled functions; nobody needs them, but what has an address is compiled.
+#[doc(hidden)]
+#[inline(never)]
+pub fn addresses() -> Vec<*const ()> {
+    type Sgd32 = Sgd<f32>;
+    type Momentum32 = Momentum<f32>;
+    vec![
+        classifier::forward::<f32, u8> as *const (),
+        classifier::forward::<f32, f32> as *const (),
+        classifier::evaluate::<f32, u8> as *const (),
+        classifier::evaluate::<f32, f32> as *const (),
+        classifier::backward::<f32, u8, StoreGradient<'static, f32>> as *const (),
+        classifier::backward::<f32, f32, StoreGradient<'static, f32>> as *const (),
+        classifier::backward::<f32, u8, UpdateWeights<'static, f32, Sgd32>> as *const (),
+        classifier::backward::<f32, u8, UpdateWeights<'static, f32, Momentum32>> as *const (),
+        classifier::fold::<f32> as *const (),
+        update::update::<f32, Sgd32> as *const (),
+        update::update::<f32, Momentum32> as *const (),
+        crate::math::exp::<f32> as *const (),
+        crate::peak::multiply_add_peak::<f32> as *const (),
+    ]
+}
