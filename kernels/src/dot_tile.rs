@@ -74,14 +74,14 @@ impl<T: Scalar, P: Element<T>> TileKernel for WholeVectors<'_, '_, T, P> {
                 let row = weights.wrapping_offset(c as isize * weight_stride);
                 // SAFETY: likewise for each weight row.
                 let w = unsafe { T::Lanes::<S>::load(isa, row.wrapping_add(d)) };
-                for r in 0..ROWS {
-                    totals[r][c] = x[r].mul_add(isa, w, totals[r][c]);
+                for (totals, &x) in totals.iter_mut().zip(&x) {
+                    totals[c] = x.mul_add(isa, w, totals[c]);
                 }
             }
         }
-        for r in 0..ROWS {
-            for c in 0..CLASSES {
-                sums[r][c] = totals[r][c].reduce_sum(isa);
+        for (sums, totals) in sums.iter_mut().zip(&totals) {
+            for (sum, total) in sums.iter_mut().zip(totals) {
+                *sum = total.reduce_sum(isa);
             }
         }
     }

@@ -28,7 +28,7 @@ use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{self, Divide};
 use crate::workspace::with_scratch;
 use blocking::Blocking;
-use microkernel::MicroKernel;
+use microkernel::{MicroKernel, Packed, Streamed};
 
 /// C <- alpha A B + beta C, for A of m x k, B of k x n, C of m x n elements, at any strides.
 ///
@@ -105,13 +105,13 @@ impl<T: Scalar> Kernel for Gemm<'_, T> {
         let (m, n) = operands.c.shape();
         match path {
             Path::Narrow => skinny::run(isa, operands, grain(n * k)),
-            Path::Blocked { pack_b } => {
+            Path::Blocked { pack_a, pack_b } => {
                 // Cut the longer side, in whole micro-tiles.
                 let along_rows = m >= n;
                 let (step, each) =
                     if along_rows { (S::GEMM_ROWS, n * k) } else { (S::GEMM_VECTORS * T::Lanes::<S>::COUNT, m * k) };
                 let grain = grain(each).next_multiple_of(step);
-                parallel::divide(Blocked { isa, operands, pack_b, along_rows }, grain);
+                parallel::divide(Blocked { isa, operands, pack_a, pack_b, along_rows }, grain);
             }
         }
     }
@@ -138,13 +138,17 @@ fn scale<T: Scalar>(beta: T, mut c: MatMut<'_, T>) {
 #[derive(Clone, Copy, Debug)]
 enum Path {
     Narrow,
-    Blocked { pack_b: bool },
+    Blocked { pack_a: bool, pack_b: bool },
 }
 
 /// A side of C this short is served by at most two micro-tiles or four dot tiles.
 const NARROW: usize = 16;
 /// The depth, in vectors, from which summing along it pays for adding up the lanes at the end.
 const NARROW_DEPTH: usize = 4;
+/// Bytes of a block of B that stays in a second-level cache where it lies, so that a copy would gain nothing.
+const UNPACKED_B: usize = 512 * 1024;
+/// Columns of C up to which a row of A is used too few times to pay for a copy.
+const UNPACKED_A_COLUMNS: usize = 512;
 
 /// The way that a product takes, and its operands turned so that it can: C's columns adjacent if possible.
 fn choose<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T>) {
@@ -153,18 +157,29 @@ fn choose<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T
     let (m, n) = operands.c.shape();
     let streams = |wide: MatRef<'_, T>| wide.col_stride() == 1;
     if m <= NARROW && streams(operands.b) {
-        (Path::Blocked { pack_b: false }, operands)
+        (Path::Blocked { pack_a: true, pack_b: false }, operands)
     } else if n <= NARROW && streams(operands.a.transposed()) {
-        (Path::Blocked { pack_b: false }, transposed(operands))
+        (Path::Blocked { pack_a: true, pack_b: false }, transposed(operands))
     } else if n <= NARROW && deep && operands.a.col_stride() == 1 {
         (Path::Narrow, operands)
     } else if m <= NARROW && deep && operands.b.row_stride() == 1 {
         (Path::Narrow, transposed(operands))
     } else if operands.c.row_stride().unsigned_abs() < operands.c.col_stride().unsigned_abs() {
-        (Path::Blocked { pack_b: true }, transposed(operands))
+        blocked::<S, T>(transposed(operands))
     } else {
-        (Path::Blocked { pack_b: true }, operands)
+        blocked::<S, T>(operands)
     }
+}
+
+/// The blocked way, with copies of A and B where they pay.
+fn blocked<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T>) {
+    let (k, n) = operands.b.shape();
+    let depth = Blocking::new::<S, T>(k).depth;
+    let pack_b = operands.b.col_stride() != 1 || depth.saturating_mul(n) > UNPACKED_B / size_of::<T>();
+    // Rows whole pages apart share a cache set, which has fewer lines than a panel has rows.
+    let row_bytes = operands.a.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
+    let pack_a = operands.a.col_stride() != 1 || n > UNPACKED_A_COLUMNS || row_bytes.is_multiple_of(4096);
+    (Path::Blocked { pack_a, pack_b }, operands)
 }
 
 /// The same product with rows as columns: C' = B' A'.
@@ -177,6 +192,7 @@ fn transposed<T: Scalar>(operands: Operands<'_, T>) -> Operands<'_, T> {
 struct Blocked<'a, S, T> {
     isa: S,
     operands: Operands<'a, T>,
+    pack_a: bool,
     pack_b: bool,
     along_rows: bool,
 }
@@ -207,7 +223,7 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
         // Without packing, only the columns beyond the last whole micro-tile are copied.
         let tile_cols = S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
         let block_cols = if self.pack_b { blocking.cols.min(n) } else { n };
-        let a_length = pack::a_length(blocking.rows.min(m), blocking.depth);
+        let a_length = if self.pack_a { pack::a_length(blocking.rows.min(m), blocking.depth) } else { 0 };
         let b_cols = if self.pack_b { block_cols } else { n % tile_cols };
         let b_length = pack::b_length::<S, T>(b_cols, blocking.depth);
         with_scratch(a_length + b_length, |scratch: &mut [T]| {
@@ -218,7 +234,9 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
                     let depth = blocking.depth.min(k - p);
                     let beta = if p == 0 { beta } else { T::ONE };
                     let a_block = part(a, i, rows, p, depth);
-                    pack::pack_a(a_block, S::GEMM_ROWS, a_packed);
+                    if self.pack_a {
+                        pack::pack_a(a_block, S::GEMM_ROWS, a_packed);
+                    }
                     for j in (0..n).step_by(block_cols) {
                         let cols = block_cols.min(n - j);
                         let b_block = part(b, p, depth, j, cols);
@@ -232,7 +250,8 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
                         };
                         let target = c.reborrow().split_rows(i).1.split_rows(rows).0;
                         let target = target.split_cols(j).1.split_cols(cols).0;
-                        macro_kernel(self.isa, alpha, a_packed, depth, source, beta, target);
+                        let a = if self.pack_a { BlockOfA::Packed(a_packed) } else { BlockOfA::Streamed(a_block) };
+                        macro_kernel(self.isa, alpha, a, source, beta, target);
                     }
                 }
             }
@@ -265,43 +284,48 @@ impl<T: Scalar> BlockOfB<'_, T> {
     }
 }
 
+/// A block of A: copied, or where it lies.
+enum BlockOfA<'a, T> {
+    Packed(&'a [T]),
+    Streamed(MatRef<'a, T>),
+}
+
 /// C <- alpha A B + beta C for one block: the loops over micropanels of A, then of B.
 fn macro_kernel<S: Isa, T: Scalar>(
     isa: S,
     alpha: T,
-    a_packed: &[T],
-    depth: usize,
+    a: BlockOfA<'_, T>,
     b: BlockOfB<'_, T>,
     beta: T,
     c: MatMut<'_, T>,
 ) {
     let lanes = T::Lanes::<S>::COUNT;
+    let depth = b.view.rows();
     let (rows, cols) = c.shape();
     for i in (0..rows).step_by(S::GEMM_ROWS) {
         let height = S::GEMM_ROWS.min(rows - i);
-        let a_panel = &a_packed[i * depth..][..height * depth];
         for j in (0..cols).step_by(S::GEMM_VECTORS * lanes) {
             let width = (S::GEMM_VECTORS * lanes).min(cols - j);
             let vectors = width.div_ceil(lanes);
-            let (b_panel, b_stride) = b.panel(j, vectors * lanes);
-            // The micropanel of B has `depth` rows of `vectors` whole vectors, and the tile of C `height` rows of `width`
-            // elements, as a `MicroKernel` needs.
-            isa.gemm_tile(
-                height,
-                vectors,
-                MicroKernel {
-                    depth,
-                    a: a_panel,
-                    b: b_panel,
-                    b_stride,
-                    alpha,
-                    beta,
-                    c: c.element(i, j),
-                    c_row_stride: c.row_stride(),
-                    c_col_stride: c.col_stride(),
-                    cols: width,
-                },
-            );
+            let (b, b_stride) = b.panel(j, vectors * lanes);
+            let (c_row_stride, c_col_stride) = (c.row_stride(), c.col_stride());
+            let c = c.element(i, j);
+            // The micropanels of A and B have `depth` steps of `height` rows and of `vectors` whole vectors, and the tile of
+            // C has `height` rows of `width` elements, as a `MicroKernel` needs.
+            match &a {
+                BlockOfA::Packed(packed) => {
+                    let a = Packed(packed[i * depth..][..height * depth].as_ptr());
+                    let kernel =
+                        MicroKernel { depth, a, b, b_stride, alpha, beta, c, c_row_stride, c_col_stride, cols: width };
+                    isa.gemm_tile(height, vectors, kernel);
+                }
+                BlockOfA::Streamed(view) => {
+                    let a = Streamed { first: view.element(i, 0), row_stride: view.row_stride() };
+                    let kernel =
+                        MicroKernel { depth, a, b, b_stride, alpha, beta, c, c_row_stride, c_col_stride, cols: width };
+                    isa.gemm_tile(height, vectors, kernel);
+                }
+            }
         }
     }
 }

@@ -173,6 +173,8 @@ pub trait Scalar:
     fn to_f64(self) -> f64;
     /// Natural logarithm.
     fn ln(self) -> Self;
+    /// Rows as columns, by shuffles that every processor has.
+    fn transpose(block: [[Self; 4]; 4]) -> [[Self; 4]; 4];
 }
 
 impl Scalar for f32 {
@@ -195,6 +197,10 @@ impl Scalar for f32 {
     fn ln(self) -> Self {
         f32::ln(self)
     }
+    #[inline(always)]
+    fn transpose(block: [[Self; 4]; 4]) -> [[Self; 4]; 4] {
+        wide::f32x4::transpose(block.map(wide::f32x4::from)).map(|row| row.to_array())
+    }
 }
 
 impl Scalar for f64 {
@@ -216,6 +222,17 @@ impl Scalar for f64 {
     #[inline(always)]
     fn ln(self) -> Self {
         f64::ln(self)
+    }
+    #[inline(always)]
+    fn transpose([a, b, c, d]: [[Self; 4]; 4]) -> [[Self; 4]; 4] {
+        let quarter = |a: [f64; 4], b: [f64; 4], j: usize| {
+            let rows = [[a[j], a[j + 1]], [b[j], b[j + 1]]];
+            wide::f64x2::transpose(rows.map(wide::f64x2::from)).map(|row| row.to_array())
+        };
+        let join = |left: [f64; 2], right: [f64; 2]| [left[0], left[1], right[0], right[1]];
+        let [[e, f], [g, h]] = [quarter(a, b, 0), quarter(c, d, 0)];
+        let [[i, j], [k, l]] = [quarter(a, b, 2), quarter(c, d, 2)];
+        [join(e, g), join(f, h), join(i, k), join(j, l)]
     }
 }
 

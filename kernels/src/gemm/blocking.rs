@@ -7,7 +7,7 @@
 use crate::isa::{Isa, Lanes, Scalar};
 
 /// Bytes of A's micropanel: what of a 32 KiB first-level cache is left when B's rows stream through it.
-const A_PANEL_BYTES: usize = 18 * 1024;
+const A_PANEL_BYTES: usize = 24 * 1024;
 /// Bytes of B's block: three quarters of a 1 MiB second-level cache.
 const B_BLOCK_BYTES: usize = 768 * 1024;
 /// Bytes of A's block.

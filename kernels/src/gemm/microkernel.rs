@@ -5,14 +5,56 @@ use crate::isa::{Isa, Lanes, MAX_LANES, Scalar, TileKernel};
 /// The most elements a micro-tile has at any level: 12 rows of 2 vectors.
 const MAX_TILE: usize = 12 * 2 * MAX_LANES;
 
+/// Where a micro-kernel finds its rows of A, at one step of the depth after the other.
+pub(super) trait PanelOfA<T>: Copy {
+    /// The address of row `i` of a panel of `ROWS` rows at the current step.
+    fn address<const ROWS: usize>(&self, i: usize) -> *const T;
+    /// Goes to the next step.
+    fn advance<const ROWS: usize>(&mut self);
+}
+
+/// A packed micropanel: step after step, the rows of a step adjacent.
+#[derive(Clone, Copy)]
+pub(super) struct Packed<T>(pub *const T);
+
+impl<T: Scalar> PanelOfA<T> for Packed<T> {
+    #[inline(always)]
+    fn address<const ROWS: usize>(&self, i: usize) -> *const T {
+        self.0.wrapping_add(i)
+    }
+    #[inline(always)]
+    fn advance<const ROWS: usize>(&mut self) {
+        self.0 = self.0.wrapping_add(ROWS);
+    }
+}
+
+/// Rows of A where they lie: the steps of a row adjacent, the rows some stride apart.
+#[derive(Clone, Copy)]
+pub(super) struct Streamed<T> {
+    pub first: *const T,
+    pub row_stride: isize,
+}
+
+impl<T: Scalar> PanelOfA<T> for Streamed<T> {
+    #[inline(always)]
+    fn address<const ROWS: usize>(&self, i: usize) -> *const T {
+        self.first.wrapping_offset(i as isize * self.row_stride)
+    }
+    #[inline(always)]
+    fn advance<const ROWS: usize>(&mut self) {
+        self.first = self.first.wrapping_add(1);
+    }
+}
+
 /// C <- alpha A B + beta C for one tile.
 ///
-/// A is a packed micropanel (order: depth, row); B's row `p` starts at `b + p b_stride` and is read in whole vectors.
-/// With `beta` zero, C is not read. Each element is one chain of multiply-adds in the order of the depth, the same wherever
-/// in a tile it lies and whatever the tile's extents are.
-pub(super) struct MicroKernel<'a, T> {
+/// Whoever makes one promises that `a` has as many readable rows of `depth` steps as the tile has rows, that B's row `p`,
+/// which starts at `b + p b_stride`, is readable in as many whole vectors as the tile has, and that the tile of C, which is
+/// `cols` wide, is readable and writable. With `beta` zero, C is not read. Each element is one chain of multiply-adds in the
+/// order of the depth, the same wherever in a tile it lies and whatever the tile's extents are.
+pub(super) struct MicroKernel<T, A> {
     pub depth: usize,
-    pub a: &'a [T],
+    pub a: A,
     pub b: *const T,
     pub b_stride: isize,
     pub alpha: T,
@@ -24,16 +66,13 @@ pub(super) struct MicroKernel<'a, T> {
     pub cols: usize,
 }
 
-impl<T: Scalar> TileKernel for MicroKernel<'_, T> {
+impl<T: Scalar, A: PanelOfA<T>> TileKernel for MicroKernel<T, A> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa, const ROWS: usize, const VECTORS: usize>(self, isa: S) {
-        assert!(self.a.len() >= self.depth * ROWS);
-        // SAFETY: the panel of A holds `depth * ROWS` elements, asserted above; whoever makes a `MicroKernel` promises
-        // `depth` rows of `VECTORS` whole vectors at `b`.
-        let sums =
-            unsafe { accumulate::<S, T, ROWS, VECTORS>(isa, self.depth, self.a.as_ptr(), self.b, self.b_stride) };
+        // SAFETY: whoever makes a `MicroKernel` promises `depth` steps of `ROWS` rows of A and of `VECTORS` vectors of B.
+        let sums = unsafe { accumulate::<S, T, A, ROWS, VECTORS>(isa, self.depth, self.a, self.b, self.b_stride) };
         if self.c_col_stride == 1 {
             // SAFETY: whoever makes a `MicroKernel` promises `ROWS` rows of `cols` writable columns at `c`.
             unsafe { update(isa, &sums, self.alpha, self.beta, self.c, self.c_row_stride, self.cols) }
@@ -46,12 +85,12 @@ impl<T: Scalar> TileKernel for MicroKernel<'_, T> {
 /// The sums over the depth: `sums[i][v]` is row i of A times vector v of B.
 ///
 /// # Safety
-/// `a` is valid for `depth * ROWS` elements, and `b` for `VECTORS` vectors at each of `depth` multiples of `b_stride`.
+/// `a` has `ROWS` readable elements at each of `depth` steps, and `b` is valid for `VECTORS` vectors at each of `depth` multiples of `b_stride`.
 #[inline(always)]
-unsafe fn accumulate<S: Isa, T: Scalar, const ROWS: usize, const VECTORS: usize>(
+unsafe fn accumulate<S: Isa, T: Scalar, A: PanelOfA<T>, const ROWS: usize, const VECTORS: usize>(
     isa: S,
     depth: usize,
-    mut a: *const T,
+    mut a: A,
     mut b: *const T,
     b_stride: isize,
 ) -> [[T::Lanes<S>; VECTORS]; ROWS] {
@@ -65,12 +104,12 @@ unsafe fn accumulate<S: Isa, T: Scalar, const ROWS: usize, const VECTORS: usize>
         }
         for (i, sum) in sums.iter_mut().enumerate() {
             // SAFETY: row `i < ROWS` of this depth step of A is readable, by the contract.
-            let x = T::Lanes::<S>::splat(isa, unsafe { *a.add(i) });
+            let x = T::Lanes::<S>::splat(isa, unsafe { *a.address::<ROWS>(i) });
             for (sum, &vector) in sum.iter_mut().zip(&row) {
                 *sum = x.mul_add(isa, vector, *sum);
             }
         }
-        a = a.wrapping_add(ROWS);
+        a.advance::<ROWS>();
         b = b.wrapping_offset(b_stride);
     }
     sums
@@ -120,7 +159,7 @@ unsafe fn update<S: Isa, T: Scalar, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
-impl<T: Scalar> MicroKernel<'_, T> {
+impl<T: Scalar, A: PanelOfA<T>> MicroKernel<T, A> {
     /// The update for a C whose columns are not adjacent: through a tile on the stack, by the same vector operations.
     #[inline(always)]
     fn update_scattered<S: Isa, const ROWS: usize, const VECTORS: usize>(

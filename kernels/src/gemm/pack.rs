@@ -25,9 +25,6 @@ pub(super) fn pack_a<T: Scalar>(a: MatRef<'_, T>, panel: usize, packed: &mut [T]
     }
 }
 
-/// Depth steps copied at a time, so that the target lines written for one row are still near for the next.
-const CHUNK: usize = 32;
-
 fn pack_panel<T: Scalar>(a: MatRef<'_, T>, target: &mut [T]) {
     let (height, depth) = a.shape();
     if a.row_stride() == 1 {
@@ -36,14 +33,7 @@ fn pack_panel<T: Scalar>(a: MatRef<'_, T>, target: &mut [T]) {
             line.copy_from_slice(columns.row(p));
         }
     } else if a.col_stride() == 1 {
-        for (chunk, lines) in target.chunks_mut(CHUNK * height).enumerate() {
-            for i in 0..height {
-                let source = &a.row(i)[chunk * CHUNK..];
-                for (line, &x) in lines.chunks_exact_mut(height).zip(source) {
-                    line[i] = x;
-                }
-            }
-        }
+        transpose(a, height, target);
     } else {
         for p in 0..depth {
             for i in 0..height {
@@ -69,32 +59,59 @@ pub(super) fn pack_b<S: Isa, T: Scalar>(b: MatRef<'_, T>, packed: &mut [T]) {
         if width < padded {
             target.fill(T::ZERO);
         }
-        pack_columns(source, padded, target);
+        pack_columns(source, panel, padded, target);
         packed = rest;
     }
 }
 
-fn pack_columns<T: Scalar>(b: MatRef<'_, T>, padded: usize, target: &mut [T]) {
+#[inline(always)]
+fn pack_columns<T: Scalar>(b: MatRef<'_, T>, panel: usize, padded: usize, target: &mut [T]) {
     let (depth, width) = b.shape();
-    if b.col_stride() == 1 {
+    if b.col_stride() == 1 && width == panel {
+        // The length is a constant here, so that no copy is a call.
+        for (p, line) in target.chunks_exact_mut(panel).enumerate() {
+            line.copy_from_slice(&b.row(p)[..panel]);
+        }
+    } else if b.col_stride() == 1 {
         for (p, line) in target.chunks_exact_mut(padded).enumerate() {
             line[..width].copy_from_slice(b.row(p));
         }
     } else if b.row_stride() == 1 {
-        let columns = b.transposed();
-        for (chunk, lines) in target.chunks_mut(CHUNK * padded).enumerate() {
-            for j in 0..width {
-                let source = &columns.row(j)[chunk * CHUNK..];
-                for (line, &x) in lines.chunks_exact_mut(padded).zip(source) {
-                    line[j] = x;
-                }
-            }
-        }
+        transpose(b.transposed(), padded, target);
     } else {
         for p in 0..depth {
             for j in 0..width {
                 target[p * padded + j] = b.at(p, j);
             }
+        }
+    }
+}
+
+/// Rows and columns of a block that is transposed in registers.
+const BLOCK: usize = 4;
+
+/// Writes column p of `source`, whose rows' elements are adjacent, to `target` from `p apart` on.
+fn transpose<T: Scalar>(source: MatRef<'_, T>, apart: usize, target: &mut [T]) {
+    let (rows, cols) = source.shape();
+    let whole_rows = rows / BLOCK * BLOCK;
+    for i in (0..whole_rows).step_by(BLOCK) {
+        let lines: [&[T]; BLOCK] = std::array::from_fn(|r| source.row(i + r));
+        let [a, b, c, d] = lines.map(|line| line.as_chunks::<BLOCK>().0);
+        let blocks = a.iter().zip(b).zip(c).zip(d);
+        for ((((a, b), c), d), target) in blocks.zip(target[i..].chunks_mut(BLOCK * apart)) {
+            for (j, column) in T::transpose([*a, *b, *c, *d]).iter().enumerate() {
+                target[j * apart..][..BLOCK].copy_from_slice(column);
+            }
+        }
+        for p in cols / BLOCK * BLOCK..cols {
+            for (r, line) in lines.iter().enumerate() {
+                target[p * apart + i + r] = line[p];
+            }
+        }
+    }
+    for i in whole_rows..rows {
+        for (p, &x) in source.row(i).iter().enumerate() {
+            target[p * apart + i] = x;
         }
     }
 }
