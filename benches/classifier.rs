@@ -17,6 +17,7 @@ use lanegrad::kernels::{MatMut, MatRef};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use std::time::Duration;
 use support::{assert_same, pools, uniform};
 
 const FEATURES: usize = 3072;
@@ -164,6 +165,7 @@ fn steps<P: Pixel>(criterion: &mut Criterion, name: &str) {
     let pools = pools();
     for loss in [Loss::Softmax, Loss::Hinge] {
         let mut group = criterion.benchmark_group(format!("classifier-{}-{name}", loss.name()));
+        group.sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
         for batch in [32, 256, 1024] {
             let bytes = (batch * FEATURES * size_of::<P>()) as u64;
             group.throughput(Throughput::ElementsAndBytes { elements: batch as u64, bytes });

@@ -9,6 +9,7 @@ mod support;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lanegrad::kernels::isa::Scalar;
 use lanegrad::kernels::{MatMut, MatRef, gemm};
+use std::time::Duration;
 use support::{assert_same, pools, uniform};
 
 /// Squares, then the shapes of a linear classifier and of a multi-layer perceptron on CIFAR-10: m, k, n.
@@ -37,7 +38,7 @@ type Rival<T> =
 fn products<T: Scalar>(criterion: &mut Criterion, name: &str, rival: Rival<T>) {
     let pools = pools();
     let mut group = criterion.benchmark_group(format!("gemm-{name}"));
-    group.sample_size(20);
+    group.sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
     for (m, k, n) in SHAPES {
         let (a, b) = (uniform::<T>(1, m * k), uniform::<T>(2, k * n));
         let (mut ours, mut theirs) = (vec![T::ZERO; m * n], vec![T::ZERO; m * n]);

@@ -1,4 +1,32 @@
 //! Lanegrad trains linear classifiers on the CPU at the speed of the processor.
+//!
+//! ```
+//! use lanegrad::data::synthetic;
+//! use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer, Normalisation};
+//! use lanegrad::optim::Optimizer;
+//! use lanegrad::train::{Sampler, Sampling, steps};
+//! use lanegrad::{Loss, kernels::parallel::Threads};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let data = synthetic::generate_sized(0, 2_000, 500); // or data::cifar10::read(directory)?
+//! let classifier = LinearClassifier::<f32>::new(10, &Normalisation::standardize(&data.train), Bias::Separate)?;
+//! let mut trainer = LinearTrainer::new(classifier, Loss::Softmax, 1e-3, Optimizer::Sgd { rate: 3e-3 });
+//! let mut batches = Sampler::new(Sampling::Epoch, data.train.len(), 256, 0)?;
+//! let steps_of_ten_epochs = 0..10 * batches.steps_per_epoch();
+//! Threads::new(2)?.run(|| steps(&mut trainer, &data.train, &mut batches, steps_of_ten_epochs, |_, _| {}))?;
+//! let test = trainer.classifier.evaluate(&data.test, Loss::Softmax)?;
+//! println!("test loss {:.3}, accuracy {:.1} %", test.loss, 100.0 * test.accuracy);
+//! # assert!(test.accuracy > 0.2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! * [`data`]: images that stay bytes: CIFAR-10, and a synthetic set of the same shape.
+//! * [`linear`]: the linear classifier and its training step.
+//! * [`optim`]: update rules.
+//! * [`train`]: mini-batches and steps.
+//! * [`kernels`]: what all of it runs on, for whoever wants only a matrix product or a fused classifier step.
+
 #![forbid(unsafe_code)]
 
 pub mod data;

@@ -5,7 +5,7 @@
 //! * **blocked**: the loops of Goto and van de Geijn's "Anatomy of high-performance matrix multiplication" (2008), with the
 //!   roles of A and B exchanged, since the micro-tile's vectors lie along the columns of a row-major C. B is packed unless
 //!   there are so few rows that each of its elements is used in one micro-tile only.
-//! * **narrow** ([`skinny`]): a few columns and a long depth. The vectors lie along the depth.
+//! * **narrow** (`skinny`): a few columns and a long depth. The vectors lie along the depth.
 //!
 //! Threads share the rows or columns of C; every element of C is computed by one thread as one chain of operations in the
 //! order of the depth, so the result has the same bits for any number of threads.

@@ -1,5 +1,23 @@
 //! The SIMD kernels of Lanegrad: slices in, slices out.
-#![warn(missing_docs)]
+//!
+//! | module | what it computes |
+//! |---|---|
+//! | [`gemm()`], [`sgemm`], [`dgemm`] | C <- alpha A B + beta C at any strides |
+//! | [`classifier`] | a linear classifier's loss and gradients, fused, on bytes or floats |
+//! | [`update`] | in-place update rules |
+//! | [`math`] | elementary functions |
+//! | [`peak`] | the multiply-add rate of this machine |
+//! | [`mod@reference`] | the slow twin of every kernel above |
+//!
+//! Which instructions run is decided when the program runs ([`dispatch`]): a build without any flag uses AVX-512 where the
+//! processor has it. `LANEGRAD_ISA=portable|avx2|avx512` pins a level.
+//!
+//! Kernels use the threads of the rayon pool that they are called in ([`parallel`]) and give the same bits for any number
+//! of threads. Operands are views of slices ([`MatRef`], [`MatMut`]), checked when they are made; what does not fit is an
+//! [`Error`], and then nothing was written.
+//!
+//! Rows that are a multiple of 4096 bytes apart fight over the same few cache sets: give weights and samples rows
+//! [`aligned::padded_row`] elements apart, in an [`aligned::AlignedVec`].
 
 pub mod aligned;
 pub mod classifier;

@@ -55,7 +55,7 @@ impl<T: Scalar> Kernel for ExpLoop<'_, T> {
     }
 }
 
-/// What [`exp_lanes`] needs to know of a type.
+/// What exp needs to know of a type.
 #[derive(Clone, Copy, Debug)]
 pub struct ExpConstants<T: 'static> {
     /// Below this, exp rounds to zero.

@@ -96,7 +96,7 @@ pub struct TrainOptions {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 
-    /// Where pictures, report and weights are written [default: runs/<time>]
+    /// Where pictures, report and weights are written [default: a new one below runs]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
