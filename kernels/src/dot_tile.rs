@@ -16,6 +16,9 @@ pub(crate) struct DotTile<'a, T, P> {
     pub rows: [*const P; MAX_EXTENT],
     /// Where rows start whose memory is asked for while this tile is computed. Only a hint.
     pub ahead: [*const P; MAX_EXTENT],
+    /// Which part of those rows, of how many: tiles that share `ahead` each ask for their part, so that fewer requests
+    /// are under way at a time and the weights' own do not wait behind them.
+    pub part: (usize, usize),
     /// Where the first weight row starts; each of the tile's is valid for `length` elements.
     pub weights: *const T,
     /// Elements from one weight row to the next.
@@ -58,14 +61,16 @@ impl<T: Scalar, P: Element<T>> TileKernel for WholeVectors<'_, '_, T, P> {
 
     #[inline(always)]
     fn run<S: Isa, const ROWS: usize, const CLASSES: usize>(self, isa: S) {
-        let DotTile { rows, ahead, weights, weight_stride, length, ref mut sums } = *self.0;
+        let DotTile { rows, ahead, part, weights, weight_stride, length, ref mut sums } = *self.0;
+        let ahead = ahead.map(|row| row.wrapping_add(length * part.0 / part.1));
+        let ahead_step = (T::Lanes::<S>::COUNT / part.1).max(1);
         let zero = T::Lanes::<S>::splat(isa, T::ZERO);
         let mut totals = [[zero; CLASSES]; ROWS];
         for vector in 0..length / T::Lanes::<S>::COUNT {
             let d = vector * T::Lanes::<S>::COUNT;
             let mut x = [zero; ROWS];
             for r in 0..ROWS {
-                isa.prefetch(ahead[r].wrapping_add(d));
+                isa.prefetch(ahead[r].wrapping_add(vector * ahead_step));
                 // SAFETY: whoever makes a `DotTile` promises `length` elements in each row, and a whole vector from `d` on
                 // lies within them.
                 x[r] = unsafe { P::load(isa, rows[r].wrapping_add(d)) };

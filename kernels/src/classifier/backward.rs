@@ -331,7 +331,8 @@ impl<T: Scalar> WeightEpilogue<T> for StoreGradient<'_, T> {
             for (chunk, (g, target)) in gradient.chunks(lanes).zip(target.chunks_mut(lanes)).enumerate() {
                 let mut g = T::Lanes::<S>::read(isa, g);
                 if let Some(normalisation) = &self.normalisation {
-                    g = normalisation.unfold(isa, first + chunk * lanes, target.len(), g, dbias);
+                    let (mean, scale) = normalisation.lanes(isa, first + chunk * lanes, target.len());
+                    g = unfold::<S, T>(isa, mean, scale, g, dbias);
                 }
                 g.write(isa, target);
             }
@@ -346,13 +347,12 @@ impl<T: Scalar> Normalisation<'_, T> {
         let range = first..first + count;
         (T::Lanes::<S>::read(isa, &self.mean[range.clone()]), T::Lanes::<S>::read(isa, &self.scale[range]))
     }
+}
 
-    /// The gradient on normalised features from `g`, that on the features as they lie in memory: (g - dbias mean) scale.
-    #[inline(always)]
-    fn unfold<S: Isa>(&self, isa: S, first: usize, count: usize, g: T::Lanes<S>, dbias: T) -> T::Lanes<S> {
-        let (mean, scale) = self.lanes(isa, first, count);
-        mean.mul_add(isa, T::Lanes::<S>::splat(isa, -dbias), g).mul(isa, scale)
-    }
+/// The gradient on normalised features from `g`, that on the features as they lie in memory: (g - dbias mean) scale.
+#[inline(always)]
+fn unfold<S: Isa, T: Scalar>(isa: S, mean: T::Lanes<S>, scale: T::Lanes<S>, g: T::Lanes<S>, dbias: T) -> T::Lanes<S> {
+    mean.mul_add(isa, T::Lanes::<S>::splat(isa, -dbias), g).mul(isa, scale)
 }
 
 /// Weights folded with a normalisation, so that they apply to the features as they lie in memory.
@@ -384,7 +384,8 @@ impl<T: Scalar> Folded<'_, T> {
         )
     }
 
-    /// Folds a block of weights of class `c` that starts at feature `first`; `weight(chunk)` gives them vector by vector.
+    /// Folds a block of weights of class `c` that starts at feature `first`; `weight(chunk, mean, scale)` gives them vector by
+    /// vector, told its features' mean and scale.
     #[inline(always)]
     fn fold_block<S: Isa>(
         &mut self,
@@ -392,15 +393,15 @@ impl<T: Scalar> Folded<'_, T> {
         c: usize,
         first: usize,
         width: usize,
-        mut weight: impl FnMut(usize) -> T::Lanes<S>,
+        mut weight: impl FnMut(usize, T::Lanes<S>, T::Lanes<S>) -> T::Lanes<S>,
     ) {
         let lanes = T::Lanes::<S>::COUNT;
         let mut dot = T::Lanes::<S>::splat(isa, T::ZERO);
         let mut squares = dot;
         let target = &mut self.weights.row_mut(c)[first..first + width];
         for (chunk, target) in target.chunks_mut(lanes).enumerate() {
-            let w = weight(chunk);
             let (mean, scale) = self.normalisation.lanes(isa, first + chunk * lanes, target.len());
+            let w = weight(chunk, mean, scale);
             let folded = w.mul(isa, scale);
             folded.write(isa, target);
             dot = folded.mul_add(isa, mean, dot);
@@ -476,7 +477,7 @@ impl<T: Scalar> Kernel for FoldLoop<'_, T> {
             for first in (0..weights.cols()).step_by(FOLD_BLOCK) {
                 let width = FOLD_BLOCK.min(weights.cols() - first);
                 let block = &weights.row(c)[first..first + width];
-                folded.fold_block(isa, c, first, width, |chunk| {
+                folded.fold_block(isa, c, first, width, |chunk, _, _| {
                     T::Lanes::<S>::read(isa, &block[chunk * lanes..(chunk * lanes + lanes).min(width)])
                 });
             }
@@ -533,17 +534,16 @@ impl<T: Scalar, R: Rule<T>> WeightEpilogue<T> for UpdateWeights<'_, T, R> {
         let lanes = T::Lanes::<S>::COUNT;
         let decay = T::Lanes::<S>::splat(isa, self.decay);
         let classes = dbias.len();
-        let normalisation = self.folded.normalisation;
         for (c, &dbias) in dbias.iter().enumerate() {
             let gradient = &gradient[c * FOLD_BLOCK..][..width];
             let weights = &mut self.weights.row_mut(c)[first..first + width];
             let (rule, state) = (self.rule, &mut self.state);
-            self.folded.fold_block(isa, c, first, width, |chunk| {
+            self.folded.fold_block(isa, c, first, width, |chunk, mean, scale| {
                 let range = chunk * lanes..(chunk * lanes + lanes).min(width);
-                let place = first + range.start..first + range.end;
                 let old = T::Lanes::<S>::read(isa, &weights[range.clone()]);
                 let g = T::Lanes::<S>::read(isa, &gradient[range.clone()]);
-                let g = normalisation.unfold(isa, place.start, place.len(), g, dbias);
+                let g = unfold::<S, T>(isa, mean, scale, g, dbias);
+                let place = first + range.start..first + range.end;
                 let mut slots = [T::Lanes::<S>::splat(isa, T::ZERO); MAX_SLOTS];
                 for (k, slot) in slots.iter_mut().enumerate().take(R::SLOTS) {
                     *slot = T::Lanes::<S>::read(isa, &state.row_mut(k * classes + c)[place.clone()]);

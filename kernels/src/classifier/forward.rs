@@ -150,10 +150,12 @@ fn scores<S: Isa, T: Scalar, P: Element<T>>(
     while first < samples.len() {
         let rows = if samples.len() - first >= S::SCORE_ROWS { S::SCORE_ROWS } else { 1 };
         let row = |i: usize| samples.row(first + i);
-        for (c, classes) in groups(model.classes(), S::SCORE_CLASSES) {
+        let parts = model.classes().div_ceil(S::SCORE_CLASSES);
+        for (part, (c, classes)) in groups(model.classes(), S::SCORE_CLASSES).enumerate() {
             let tile = DotTile {
                 rows: std::array::from_fn(row),
                 ahead: std::array::from_fn(|i| row(i + rows)),
+                part: (part, parts),
                 weights: model.weights.element(c, 0),
                 weight_stride: model.weights.row_stride(),
                 length: samples.features(),

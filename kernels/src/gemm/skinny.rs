@@ -56,11 +56,13 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
         let mut first = 0;
         while first < self.a.rows() {
             let rows = if self.a.rows() - first >= S::SCORE_ROWS { S::SCORE_ROWS } else { 1 };
-            for (j, classes) in groups(self.columns.rows(), S::SCORE_CLASSES) {
+            let parts = self.columns.rows().div_ceil(S::SCORE_CLASSES);
+            for (part, (j, classes)) in groups(self.columns.rows(), S::SCORE_CLASSES).enumerate() {
                 let row = |i: usize| self.a.element((first + i).min(self.a.rows() - 1), 0);
                 let tile = DotTile {
                     rows: std::array::from_fn(row),
                     ahead: std::array::from_fn(|i| row(i + rows)),
+                    part: (part, parts),
                     weights: self.columns.element(j, 0),
                     weight_stride: self.columns.row_stride(),
                     length: self.a.cols(),
