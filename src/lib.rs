@@ -14,7 +14,7 @@
 //! let mut batches = Sampler::new(Sampling::Epoch, data.train.len(), 256, 0)?;
 //! let steps_of_ten_epochs = 0..10 * batches.steps_per_epoch();
 //! Threads::new(2)?.run(|| steps(&mut trainer, &data.train, &mut batches, steps_of_ten_epochs, |_, _| {}))?;
-//! let test = trainer.classifier.evaluate(&data.test, Loss::Softmax)?;
+//! let test = trainer.classifier().evaluate(&data.test, Loss::Softmax)?;
 //! println!("test loss {:.3}, accuracy {:.1} %", test.loss, 100.0 * test.accuracy);
 //! # assert!(test.accuracy > 0.2);
 //! # Ok(())

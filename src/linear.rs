@@ -274,8 +274,7 @@ fn total<T: Scalar>(values: &[T]) -> f64 {
 /// A classifier in training: its loss, its update rule and that rule's state.
 #[derive(Debug)]
 pub struct LinearTrainer<T = f32> {
-    /// The classifier.
-    pub classifier: LinearClassifier<T>,
+    classifier: LinearClassifier<T>,
     loss: Loss,
     /// lambda of the regulariser lambda R(W).
     strength: f64,
@@ -307,9 +306,19 @@ impl<T: Scalar> LinearTrainer<T> {
         }
     }
 
+    /// The classifier as it is after the last step.
+    pub fn classifier(&self) -> &LinearClassifier<T> {
+        &self.classifier
+    }
+
+    /// Ends the training.
+    pub fn into_classifier(self) -> LinearClassifier<T> {
+        self.classifier
+    }
+
     /// One step of the optimizer on the images that `index` names; the loss is that before the step.
     ///
-    /// Allocates nothing once it has seen the largest batch.
+    /// Inside [`lanegrad_kernels::parallel::Threads::run`] it allocates nothing once it has seen the largest batch.
     ///
     /// # Errors
     /// [`Error::Kernel`] if the images do not fit the classifier or an index names no image. Nothing is changed then.

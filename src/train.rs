@@ -34,13 +34,16 @@ impl Sampler {
     /// Mini-batches of `batch_size` out of `images` images; an epoch's last batch is what is left.
     ///
     /// # Errors
-    /// [`Error::Setting`] if either is zero or there are more than 2^32 - 1 images.
+    /// [`Error::Setting`] if either is zero or more than 2^32 - 1.
     pub fn new(sampling: Sampling, images: usize, batch_size: usize, seed: u64) -> Result<Self, Error> {
         if batch_size == 0 {
             return Err(Error::Setting("a batch needs at least one image".into()));
         }
         if images == 0 || u32::try_from(images).is_err() {
             return Err(Error::Setting(format!("batches cannot be drawn from {images} images")));
+        }
+        if u32::try_from(batch_size).is_err() {
+            return Err(Error::Setting(format!("batches of {batch_size} images are too large")));
         }
         let batch_size = if sampling == Sampling::Epoch { batch_size.min(images) } else { batch_size };
         let length = if sampling == Sampling::Epoch { images } else { batch_size };
@@ -52,9 +55,15 @@ impl Sampler {
         self.images.div_ceil(self.batch_size) as u64
     }
 
-    /// Number of images that batches are drawn from.
-    pub fn images(&self) -> usize {
-        self.images
+    /// Number of images in the batch of step `step`.
+    pub fn batch_length(&self, step: u64) -> usize {
+        match self.sampling {
+            Sampling::Epoch => {
+                let before = (step % self.steps_per_epoch()) as usize * self.batch_size;
+                self.batch_size.min(self.images - before)
+            }
+            Sampling::Replacement => self.batch_size,
+        }
     }
 
     /// The images of step `step`, counted from 0 over the whole training.
@@ -135,6 +144,9 @@ mod tests {
             assert!(order.iter().copied().eq(0..10));
         }
         assert_eq!(epoch(&mut sampler, 0), first);
+        for step in 0..6 {
+            assert_eq!(sampler.batch_length(step), sampler.batch(step).len());
+        }
     }
 
     #[test]
@@ -154,5 +166,6 @@ mod tests {
     fn impossible_batches_are_refused() {
         assert!(Sampler::new(Sampling::Epoch, 10, 0, 0).is_err());
         assert!(Sampler::new(Sampling::Epoch, 0, 10, 0).is_err());
+        assert!(Sampler::new(Sampling::Replacement, 10, (1 << 32) + 3, 0).is_err());
     }
 }

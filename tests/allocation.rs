@@ -38,7 +38,7 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn a_warm_step_allocates_nothing() {
     let data = synthetic::generate_sized(0, 2048, 1);
-    for threads in [1, 2] {
+    for threads in [1, 2, 4, 7] {
         for (loss, optimizer) in [
             (Loss::Softmax, Optimizer::Sgd { rate: 1e-3 }),
             (Loss::Hinge, Optimizer::Momentum { rate: 1e-4, momentum: 0.9 }),

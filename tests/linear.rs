@@ -99,7 +99,7 @@ fn fifty_steps_follow_the_plain_definition() {
                         assert!((found.regularisation - squares).abs() < 1e-9 * (1.0 + squares), "step {step}");
                     }
                     for (c, row) in naive.weights.iter().enumerate() {
-                        let found = trainer.classifier.weights(c).iter().chain(&trainer.classifier.bias()[c..=c]);
+                        let found = trainer.classifier().weights(c).iter().chain(&trainer.classifier().bias()[c..=c]);
                         for (f, w) in found.zip(row) {
                             assert!(
                                 (f - w).abs() < 1e-9 * (1.0 + w.abs()),
@@ -134,7 +134,7 @@ fn twenty_images_are_learned_by_heart() {
         let mut trainer = LinearTrainer::new(classifier, loss, 0.0, Optimizer::Sgd { rate });
         let mut sampler = Sampler::new(Sampling::Epoch, 20, 20, 0).unwrap();
         steps(&mut trainer, &data.train, &mut sampler, 0..300, |_, _| {}).unwrap();
-        let end = trainer.classifier.evaluate(&data.train, loss).unwrap();
+        let end = trainer.classifier().evaluate(&data.train, loss).unwrap();
         assert_eq!(end.accuracy, 1.0, "{loss:?}");
         assert!(end.loss < 0.05, "{loss:?}: {}", end.loss);
     }
@@ -169,7 +169,7 @@ fn the_same_weights_for_any_number_of_threads() {
             let mut losses = Vec::new();
             pool.run(|| steps(&mut trainer, &data.train, &mut sampler, 0..12, |_, loss| losses.push(loss))).unwrap();
             let weights: Vec<u32> =
-                (0..10).flat_map(|c| trainer.classifier.weights(c).to_vec()).map(f32::to_bits).collect();
+                (0..10).flat_map(|c| trainer.classifier().weights(c).to_vec()).map(f32::to_bits).collect();
             (weights, losses)
         };
         let one = train(1);
@@ -200,10 +200,10 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     classifier.set_parameters(&[1.0; 80], &[2.0; 4]).unwrap();
     let mut trainer = LinearTrainer::new(classifier, Loss::Softmax, 0.0, Optimizer::Sgd { rate: 0.1 });
     assert!(trainer.step(&images, &[3, 10]).is_err());
-    assert_eq!(trainer.classifier.weights(3), [1.0; 20]);
-    assert_eq!(trainer.classifier.bias(), [2.0; 4]);
+    assert_eq!(trainer.classifier().weights(3), [1.0; 20]);
+    assert_eq!(trainer.classifier().bias(), [2.0; 4]);
     let other = Images::new(21, 4, 0);
-    assert!(trainer.classifier.evaluate(&other, Loss::Softmax).is_err());
+    assert!(trainer.classifier().evaluate(&other, Loss::Softmax).is_err());
     let unequal = Normalisation { mean: vec![0.0_f32; 3], scale: vec![1.0; 4] };
     assert!(LinearClassifier::new(2, &unequal, Bias::Separate).is_err());
 }

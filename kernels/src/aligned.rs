@@ -30,6 +30,10 @@ impl<T> Default for AlignedVec<T> {
 }
 
 impl<T: Pod> AlignedVec<T> {
+    /// Whole elements fill a line, and none asks for more alignment than a line has.
+    const FITS: () =
+        assert!(size_of::<T>() > 0 && CACHE_LINE.is_multiple_of(size_of::<T>()) && align_of::<T>() <= CACHE_LINE);
+
     /// `length` zeros.
     pub fn zeroed(length: usize) -> Self {
         let mut vector = Self::default();
@@ -42,6 +46,7 @@ impl<T: Pod> AlignedVec<T> {
     /// # Errors
     /// If there is not that much memory.
     pub fn try_reserve(&mut self, length: usize) -> Result<(), TryReserveError> {
+        const { Self::FITS };
         // Lengths whose bytes overflow are refused by the allocation too: no vector is that long.
         let lines = length.saturating_mul(size_of::<T>()).div_ceil(CACHE_LINE);
         if lines > self.lines.capacity() {
@@ -56,6 +61,7 @@ impl<T: Pod> AlignedVec<T> {
     /// # Panics
     /// If there is not that much memory.
     pub fn resize(&mut self, length: usize) {
+        const { Self::FITS };
         let bytes = length.checked_mul(size_of::<T>()).expect("the length in bytes fits a usize");
         let lines = bytes.div_ceil(CACHE_LINE);
         if lines > self.lines.len() {
@@ -128,7 +134,7 @@ impl<T: Pod> DerefMut for AlignedVec<T> {
 /// Rows whose distance has a large power of two as a factor (3072 floats are exactly three pages) fall into the same few
 /// cache sets and evict one another. Saturates: no slice holds so long a row.
 pub fn padded_row(features: usize, size: usize) -> usize {
-    let per_line = (CACHE_LINE / size).max(1);
+    let per_line = (CACHE_LINE / size.max(1)).max(1);
     (features.div_ceil(per_line) | 1).saturating_mul(per_line)
 }
 

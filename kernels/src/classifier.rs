@@ -154,6 +154,9 @@ impl<'a, P> Samples<'a, P> {
     }
 }
 
+/// Class numbers are compared as scalars, which are exact up to here.
+const MOST_CLASSES: usize = 1 << 24;
+
 /// Weights (C x D, each row's elements adjacent) and bias (C) of a linear classifier.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'a, T> {
@@ -165,11 +168,16 @@ impl<'a, T: Scalar> Linear<'a, T> {
     /// The classifier scores = `weights` x + `bias`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there is not one bias for each row, or the elements of a row are not adjacent.
+    /// [`Error::Shape`] if there is not one bias for each row, the elements of a row are not adjacent, or there are more than
+    /// 2^24 rows.
     pub fn new(weights: MatRef<'a, T>, bias: &'a [T]) -> Result<Self, Error> {
         if bias.len() != weights.rows() {
             let (expected, found) = ((weights.rows(), 1), (bias.len(), 1));
             return Err(Error::Shape { what: "bias and classes", expected, found });
+        }
+        if weights.rows() > MOST_CLASSES {
+            let (expected, found) = ((MOST_CLASSES, weights.cols()), weights.shape());
+            return Err(Error::Shape { what: "classes that an f32 can tell apart", expected, found });
         }
         adjacent(weights, "column stride of the weights")?;
         Ok(Self { weights, bias })

@@ -126,12 +126,24 @@ fn grain(each: usize) -> usize {
 }
 
 /// C <- beta C, without reading C if beta is zero.
-fn scale<T: Scalar>(beta: T, mut c: MatMut<'_, T>) {
+fn scale<T: Scalar>(beta: T, c: MatMut<'_, T>) {
     for i in 0..c.rows() {
         for j in 0..c.cols() {
-            let element = c.at_mut(i, j);
-            *element = if beta == T::ZERO { T::ZERO } else { beta * *element };
+            // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
+            unsafe { write_scaled(c.element(i, j), T::ZERO, beta) };
         }
+    }
+}
+
+/// target <- sum + beta target, without reading it if beta is zero.
+///
+/// # Safety
+/// `target` is valid for writes, and for reads unless `beta` is zero.
+unsafe fn write_scaled<T: Scalar>(target: *mut T, sum: T, beta: T) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let new = if beta == T::ZERO { sum } else { sum + beta * target.read() };
+        target.write(new);
     }
 }
 

@@ -58,6 +58,13 @@ impl Layout {
         if overlap { Err(error) } else { Ok(()) }
     }
 
+    /// Elements from the first one to element (`row`, `col`); means nothing where there is none, but does not panic.
+    #[inline(always)]
+    fn distance(self, row: usize, col: usize) -> isize {
+        let (down, across) = (row as isize, col as isize);
+        down.wrapping_mul(self.row_stride).wrapping_add(across.wrapping_mul(self.col_stride))
+    }
+
     fn transposed(self) -> Self {
         Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride }
     }
@@ -176,6 +183,10 @@ impl<'a, T: Scalar> MatRef<'a, T> {
     /// If there is no such row, or its elements are not adjacent.
     pub fn row(&self, row: usize) -> &'a [T] {
         assert!(row < self.rows() && (self.col_stride() == 1 || self.cols() <= 1), "row {row} of {:?}", self.layout);
+        if self.cols() == 0 {
+            // An empty row may lie anywhere.
+            return &[];
+        }
         // SAFETY: the row exists and its elements are adjacent, checked above; it is borrowed for `'a`.
         unsafe { std::slice::from_raw_parts(self.element(row, 0), self.cols()) }
     }
@@ -183,8 +194,7 @@ impl<'a, T: Scalar> MatRef<'a, T> {
     /// The address of element (`row`, `col`); where there is none, it must not be used.
     #[inline(always)]
     pub(crate) fn element(&self, row: usize, col: usize) -> *const T {
-        let distance = row as isize * self.layout.row_stride + col as isize * self.layout.col_stride;
-        self.first.wrapping_offset(distance)
+        self.first.wrapping_offset(self.layout.distance(row, col))
     }
 
     /// The first `at` rows, and the rest.
@@ -318,6 +328,9 @@ impl<'a, T: Scalar> MatMut<'a, T> {
     /// If there is no such row, or its elements are not adjacent.
     pub fn row_mut(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows() && (self.col_stride() == 1 || self.cols() <= 1), "row {row} of {:?}", self.layout);
+        if self.cols() == 0 {
+            return &mut [];
+        }
         // SAFETY: the row exists and its elements are adjacent, checked above; `&mut self` makes the borrow exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.element(row, 0), self.cols()) }
     }
@@ -335,8 +348,7 @@ impl<'a, T: Scalar> MatMut<'a, T> {
     /// The address of element (`row`, `col`); where there is none, it must not be used.
     #[inline(always)]
     pub(crate) fn element(&self, row: usize, col: usize) -> *mut T {
-        let distance = row as isize * self.layout.row_stride + col as isize * self.layout.col_stride;
-        self.first.wrapping_offset(distance)
+        self.first.wrapping_offset(self.layout.distance(row, col))
     }
 
     /// The first `at` rows, and the rest.
@@ -406,6 +418,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn empty_views_may_have_any_stride() {
+        let mut data = [0.0_f32; 4];
+        let to_null = -(data.as_ptr() as isize / 4);
+        assert!(MatRef::with_strides(&data, 0, 2, 0, to_null, 1).unwrap().row(1).is_empty());
+        assert!(MatMut::with_strides(&mut data, 0, 2, 0, to_null, 1).unwrap().row_mut(1).is_empty());
+        let (top, bottom) = MatRef::with_strides(&data, 0, 3, 0, isize::MAX, 1).unwrap().split_rows(2);
+        assert_eq!((top.shape(), bottom.shape()), ((2, 0), (1, 0)));
+        assert!(MatRef::with_strides(&data, 0, 0, usize::MAX, 1, 1).unwrap().transposed().row(1 << 62).is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! step to step.
 
 use crate::error::Error;
+use crate::workspace;
 
 /// A pool of worker threads, started once.
 #[derive(Debug)]
@@ -17,14 +18,17 @@ impl Threads {
     /// Starts a pool of `count` threads.
     ///
     /// # Errors
-    /// [`Error::Threads`] if `count` is zero or the system refuses to start them.
+    /// [`Error::Threads`] if `count` is zero or beyond what a pool can have, or the system refuses to start them.
     pub fn new(count: usize) -> Result<Self, Error> {
         let refuse = |reason: String| Error::Threads { requested: count, reason };
         if count == 0 {
             return Err(refuse("at least one thread is needed".into()));
         }
+        if count > rayon::max_num_threads() {
+            return Err(refuse(format!("a pool has at most {}", rayon::max_num_threads())));
+        }
         let builder = rayon::ThreadPoolBuilder::new().num_threads(count);
-        let builder = builder.thread_name(|index| format!("lanegrad-{index}"));
+        let builder = builder.thread_name(|index| format!("lanegrad-{index}")).start_handler(|_| workspace::prepare());
         Ok(Self { pool: builder.build().map_err(|error| refuse(error.to_string()))? })
     }
 
@@ -118,5 +122,6 @@ mod tests {
     #[test]
     fn a_pool_of_no_threads_is_refused() {
         assert!(matches!(Threads::new(0), Err(Error::Threads { requested: 0, .. })));
+        assert!(matches!(Threads::new(1 << 40), Err(Error::Threads { .. })));
     }
 }

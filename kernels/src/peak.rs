@@ -13,8 +13,8 @@ const ROUNDS: usize = 4096;
 
 /// The multiply-add peak of `T` in GFLOP/s, at `level`, on all threads of the calling pool together.
 ///
-/// Each thread runs a loop of multiply-adds that touches no memory for about `duration`; the fastest stretch counts, as
-/// noise only slows down. At a level without fused multiply-add, a multiplication and an addition count as two operations
+/// Each thread runs a loop of multiply-adds that touches no memory for about `duration`; its fastest stretch counts, as
+/// noise only slows down. Threads beyond what the processor runs at once add nothing. At a level without fused multiply-add, a multiplication and an addition count as two operations
 /// just the same.
 ///
 /// # Errors
@@ -25,7 +25,9 @@ pub fn multiply_add_peak<T: Scalar>(level: Level, duration: Duration) -> Result<
     }
     let mut rates = vec![0.0; parallel::current()];
     parallel::divide(Measure::<T> { level, duration, rates: &mut rates, scalar: std::marker::PhantomData }, 1);
-    Ok(rates.iter().sum())
+    let at_once = std::thread::available_parallelism().map_or(rates.len(), usize::from);
+    let crowding = (at_once as f64 / rates.len() as f64).min(1.0);
+    Ok(rates.iter().sum::<f64>() * crowding)
 }
 
 /// One measurement a thread.
@@ -47,9 +49,12 @@ impl<T: Scalar> Divide for Measure<'_, T> {
     fn run(self) {
         for rate in self.rates {
             let start = Instant::now();
-            while start.elapsed() < self.duration {
+            loop {
                 let stretch = dispatch::dispatch_at(self.level, Stretch::<T>(std::marker::PhantomData));
                 *rate = stretch.map_or(*rate, |gflops| rate.max(gflops));
+                if start.elapsed() >= self.duration {
+                    break;
+                }
             }
         }
     }
@@ -94,6 +99,17 @@ impl<T: Scalar> Kernel for Chains<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_beyond_the_processors_add_nothing() {
+        let peak = |threads| {
+            let pool = parallel::Threads::new(threads).unwrap();
+            pool.run(|| multiply_add_peak::<f32>(dispatch::best(), Duration::from_millis(5))).unwrap()
+        };
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        assert!(peak(8 * at_once) < 1.5 * peak(at_once));
+        assert!(multiply_add_peak::<f64>(dispatch::best(), Duration::ZERO).unwrap() > 0.0);
+    }
 
     #[test]
     fn every_level_has_a_peak_and_wider_lanes_are_not_slower() {

@@ -21,7 +21,7 @@ pub const MAX_SLOTS: usize = 1;
 
 /// An update rule.
 pub trait Rule<T: Scalar>: Copy + Send + Sync {
-    /// Numbers of state that the rule keeps for each parameter; they start at zero.
+    /// Numbers of state that the rule keeps for each parameter, at most [`MAX_SLOTS`]; they start at zero.
     const SLOTS: usize;
 
     /// The new parameters, from the old ones and the gradient; `state` holds the vectors of the first `SLOTS` slots.
@@ -74,6 +74,7 @@ impl<'a, T: Scalar, R: Rule<T>> Update<'a, T, R> {
         gradient: &'a [T],
         state: &'a mut [T],
     ) -> Result<Self, Error> {
+        const { assert!(R::SLOTS <= MAX_SLOTS) };
         let length = parameters.len();
         if gradient.len() != length {
             let (expected, found) = ((1, length), (1, gradient.len()));

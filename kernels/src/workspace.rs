@@ -18,6 +18,16 @@ pub(crate) fn with_scratch<T: bytemuck::Pod, R>(length: usize, work: impl FnOnce
         scratch.resize(bytes.div_ceil(size_of::<u64>()));
     }
     let result = work(&mut bytemuck::cast_slice_mut(&mut scratch)[..length]);
-    SCRATCH.set(scratch);
+    // A nested call has left its own memory: the larger one stays.
+    let other = SCRATCH.take();
+    SCRATCH.set(if other.len() > scratch.len() { other } else { scratch });
     result
 }
+
+/// Gives the calling thread the scratch that a classifier's step needs, so that it finds it there at its first.
+pub(crate) fn prepare() {
+    with_scratch(PREPARED, |_: &mut [u64]| ());
+}
+
+/// Numbers of 8 bytes: room for a block of the gradient of a hundred classes.
+const PREPARED: usize = 32 * 1024;

@@ -29,8 +29,8 @@ pub trait WeightEpilogue<T: Scalar>: Send + Sized {
     /// The parts for the first `at` features (a multiple of [`FOLD_BLOCK`]), and for the rest.
     fn split(self, at: usize) -> (Self, Self);
 
-    /// Told before the gradient of these classes and features is computed: the time to ask for memory that
-    /// [`Self::finish`] will touch.
+    /// Told before a part of the gradient of these classes and features is added up, of which there may be several or none:
+    /// the time to ask for memory that [`Self::finish`] will touch.
     fn prepare<S: Isa>(&mut self, _isa: S, _classes: Range<usize>, _features: Range<usize>) {}
 
     /// Takes the gradient of `width` features from `first` on (a multiple of [`FOLD_BLOCK`]): row c of `gradient` starts
@@ -415,6 +415,9 @@ impl<T: Scalar> Folded<'_, T> {
 
     /// The bias that goes with folded weights, `bias` - (W scale) mean, from the finished `sums`, and the sum of squares of
     /// W. Blocks are added in order.
+    ///
+    /// # Panics
+    /// If `sums` has fewer columns than two for each of `bias`, or `folded_bias` another length.
     pub fn totals(sums: MatRef<'_, T>, bias: &[T], folded_bias: &mut [T]) -> T {
         folded_bias.copy_from_slice(bias);
         let mut squares = T::ZERO;
@@ -502,6 +505,7 @@ pub struct UpdateWeights<'a, T, R> {
 
 impl<T: Scalar, R: Rule<T>> WeightEpilogue<T> for UpdateWeights<'_, T, R> {
     fn check(&self, classes: usize, features: usize) -> Result<(), Error> {
+        const { assert!(R::SLOTS <= MAX_SLOTS) };
         check_matrix(self.weights.as_ref(), "weights", (classes, features))?;
         check_matrix(self.state.as_ref(), "state of the update rule", (R::SLOTS * classes, features))?;
         self.folded.check(classes, features)

@@ -13,6 +13,7 @@ use crate::matrix::{MatMut, MatRef};
 /// Runs on the threads of the calling pool. Aborts the process if `LANEGRAD_ISA` pins a level that is not there.
 ///
 /// # Safety
+/// * All pointers are aligned as their type is.
 /// * Every element (i, j) of A is readable at `a + i rsa + j csa`, and of B likewise.
 /// * Every element (i, j) of C is writable at `c + i rsc + j csc`, and readable and initialised unless `beta` is zero.
 /// * No two elements of C lie at one address, and none of C's lies where A's or B's do.

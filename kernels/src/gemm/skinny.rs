@@ -1,6 +1,6 @@
 //! Products with at most a few columns, whose rows are adjacent along the depth: nothing wide is packed.
 
-use super::Operands;
+use super::{Operands, write_scaled};
 use crate::aligned::padded_row;
 use crate::dot_tile::{DotTile, MAX_EXTENT};
 use crate::isa::{Isa, Scalar};
@@ -51,7 +51,7 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
         (Self { a: a_top, c: c_top, ..self }, Self { a: a_bottom, c: c_bottom, ..self })
     }
 
-    fn run(mut self) {
+    fn run(self) {
         let mut sums = [[T::ZERO; MAX_EXTENT]; MAX_EXTENT];
         let mut first = 0;
         while first < self.a.rows() {
@@ -71,9 +71,9 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
                 tile.compute(self.isa, rows, classes);
                 for (i, sums) in sums[..rows].iter().enumerate() {
                     for (c, &sum) in sums[..classes].iter().enumerate() {
-                        let target = self.c.at_mut(first + i, j + c);
-                        let scaled = self.alpha * sum;
-                        *target = if self.beta == T::ZERO { scaled } else { scaled + self.beta * *target };
+                        let target = self.c.element(first + i, j + c);
+                        // SAFETY: C has this element, which may be uninitialised if `beta` is zero.
+                        unsafe { write_scaled(target, self.alpha * sum, self.beta) };
                     }
                 }
             }

@@ -199,8 +199,8 @@ fn parse_init(text: &str) -> Result<Init, String> {
 
 fn parse_number(text: &str, wanted: &str, fits: impl Fn(f64) -> bool) -> Result<f64, String> {
     match text.parse::<f64>() {
-        // The kernels compute in f32: what does not fit there is refused here.
-        Ok(number) if fits(number) && (number as f32).is_finite() => Ok(number),
+        // The kernels compute in f32, with twice the regularisation: what does not fit there is refused here.
+        Ok(number) if fits(number) && fits(f64::from(number as f32)) && (2.0 * number as f32).is_finite() => Ok(number),
         _ => Err(format!("expected {wanted}")),
     }
 }
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn numbers_that_no_training_survives_are_refused() {
-        for text in ["nan", "inf", "-inf", "0", "-1", "1e300", "", "x"] {
+        for text in ["nan", "inf", "-inf", "0", "-1", "1e300", "1e-60", "3e38", "", "x"] {
             assert!(parse_positive(text).is_err(), "{text}");
         }
         assert_eq!(parse_not_negative("0"), Ok(0.0));

@@ -59,27 +59,49 @@ fn unused(path: &Path) -> Result<PathBuf> {
 }
 
 /// Writes `path` through a temporary file beside it, so that it is never half there.
+///
+/// A link is followed; what is no regular file, a pipe or a device, is written to as it is.
 pub fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
     let context = || format!("cannot write {}", path.display());
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory).with_context(context)?;
-    file.write_all(contents).with_context(context)?;
-    // Temporary files are private to the user; what a run writes is as any other file.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).with_context(context)?;
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(contents))
+            .with_context(context);
     }
+    let mut file = temporary_file(folder_of(path)).with_context(context)?;
+    file.write_all(contents).with_context(context)?;
     file.persist(path).with_context(context)?;
     Ok(())
 }
 
+/// A temporary file that, once it has its name, may be read by whom other files may be read by.
+fn temporary_file(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // What the process's mask leaves of it.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Makes sure that `path` can be written before hours of work are put into what goes there.
 pub fn check_writable(path: &Path) -> Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.is_dir() {
         bail!("cannot write {}: it is a directory", path.display());
     }
-    tempfile::tempfile_in(directory).with_context(|| format!("cannot write {}", path.display()))?;
+    let context = || format!("cannot write {}", path.display());
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if !path.exists() || path.is_file() {
+        tempfile::tempfile_in(folder_of(&path)).with_context(context)?;
+    }
     Ok(())
 }

@@ -178,7 +178,7 @@ impl<'a> Training<'a> {
             BiasName::Separate => "separate bias",
             BiasName::Trick => "bias trick",
         };
-        let parameters = grouped(self.trainer.classifier.parameters() as u64);
+        let parameters = grouped(self.trainer.classifier().parameters() as u64);
         screen.line(&format!("model      linear, {loss}, {pixels}, {bias}, {parameters} parameters"))?;
         let momentum = match self.optimizer {
             Optimizer::Sgd { .. } => String::new(),
@@ -203,7 +203,7 @@ impl<'a> Training<'a> {
             counted(machine.threads.count(), "thread"),
             machine.peak_gflops
         ))?;
-        let start = machine.threads.run(|| self.trainer.classifier.evaluate(&dataset.test, options.loss.into()))?;
+        let start = machine.threads.run(|| self.trainer.classifier().evaluate(&dataset.test, options.loss.into()))?;
         screen.line(&format!("start      test loss {:.6}, accuracy {:.2} %", start.loss, 100.0 * start.accuracy))?;
         screen.line("")
     }
@@ -220,7 +220,6 @@ impl<'a> Training<'a> {
         let mut first = 0;
         while first < total {
             let last = (first + self.sampler.steps_per_epoch()).min(total);
-            let images = self.images_of(first..last);
             let lines = self.options.iterations.is_some();
             let start = Instant::now();
             let (trainer, sampler, losses) = (&mut self.trainer, &mut self.sampler, &mut self.losses);
@@ -235,7 +234,7 @@ impl<'a> Training<'a> {
                 })
             })?;
             let seconds = start.elapsed().as_secs_f64();
-            let epoch = self.finish_epoch(dataset, machine, first..last, images, seconds)?;
+            let epoch = self.finish_epoch(dataset, machine, first..last, seconds)?;
             bar.suspend(|| screen.line(&if lines { summary_line(&epoch) } else { table_line(&epoch) }))?;
             self.epochs.push(epoch);
             first = last;
@@ -248,43 +247,35 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Images that the steps `range` see.
-    fn images_of(&self, range: std::ops::Range<u64>) -> u64 {
-        let batch = u64::from(self.options.batch_size);
-        let whole = (range.end - range.start) * batch;
-        let ragged = match self.options.sample {
-            SampleName::Epoch if range.end.is_multiple_of(self.sampler.steps_per_epoch()) => {
-                self.sampler.steps_per_epoch() * batch - self.sampler.images() as u64
-            }
-            _ => 0,
-        };
-        whole - ragged
-    }
-
     /// Evaluates, and sums up the epoch whose steps are `range`.
     fn finish_epoch(
         &self,
         dataset: &Dataset,
         machine: &Machine,
         range: std::ops::Range<u64>,
-        images: u64,
         seconds: f64,
     ) -> Result<report::Epoch> {
-        let classifier = &self.trainer.classifier;
+        let classifier = &self.trainer.classifier();
         let test = machine.threads.run(|| classifier.evaluate(&dataset.test, self.options.loss.into()))?;
         if !test.loss.is_finite() {
             return Err(lanegrad::Error::Diverged { step: range.end, loss: test.loss }.into());
         }
-        let losses = &self.losses[range.start as usize..];
-        let flops = 4.0 * images as f64 * (classifier.features() * classifier.classes()) as f64;
+        // A mean over images, not over batches: the last batch may be smaller.
+        let (mut images, mut total) = (0.0, 0.0);
+        for (step, loss) in range.clone().zip(&self.losses[range.start as usize..]) {
+            let length = self.sampler.batch_length(step) as f64;
+            images += length;
+            total += length * loss.data;
+        }
+        let flops = 4.0 * images * (classifier.features() * classifier.classes()) as f64;
         let gflops = flops / seconds * 1e-9;
         Ok(report::Epoch {
             epoch: range.start / self.sampler.steps_per_epoch() + 1,
             seconds,
-            samples_per_second: images as f64 / seconds,
+            samples_per_second: images / seconds,
             gflops,
             peak_fraction: gflops / machine.peak_gflops,
-            train_loss: losses.iter().map(|loss| loss.data).sum::<f64>() / losses.len() as f64,
+            train_loss: total / images,
             test_loss: test.loss,
             test_accuracy: test.accuracy,
         })
@@ -313,7 +304,7 @@ impl<'a> Training<'a> {
             model: report::Model {
                 name: "linear".into(),
                 loss: loss.name().into(),
-                parameters: self.trainer.classifier.parameters(),
+                parameters: self.trainer.classifier().parameters(),
             },
             optimizer: report::Optimizer {
                 name: self.optimizer.name().into(),
@@ -330,13 +321,13 @@ impl<'a> Training<'a> {
 
     /// The weights, class after class.
     fn weights(&self) -> impl Iterator<Item = &[f32]> {
-        let classifier = &self.trainer.classifier;
+        let classifier = &self.trainer.classifier();
         (0..classifier.classes()).map(|class| classifier.weights(class))
     }
 
     fn weights_sha256(&self) -> String {
         let mut hash = Sha256::new();
-        for row in self.weights().chain([self.trainer.classifier.bias()]) {
+        for row in self.weights().chain([self.trainer.classifier().bias()]) {
             hash.update(little_endian(row));
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -345,7 +336,7 @@ impl<'a> Training<'a> {
     /// The weights in the safetensors format: `linear.weight` (C x D) and `linear.bias` (C) apply to normalised pixels,
     /// (pixel - `input.mean`) * `input.scale` (D each).
     fn safetensors(&self) -> Result<Vec<u8>> {
-        let classifier = &self.trainer.classifier;
+        let classifier = &self.trainer.classifier();
         let (classes, features) = (classifier.classes(), classifier.features());
         let (mean, scale) = classifier.normalisation();
         let weights: Vec<u8> = self.weights().flat_map(little_endian).collect();

@@ -226,6 +226,36 @@ fn a_report_is_written_where_asked() {
     assert_eq!(copy, fs::read(directory.path().join("a/b/report.json")).unwrap());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_stays_a_link_and_a_device_a_device() {
+    use std::os::unix::fs::FileTypeExt;
+    let directory = tempfile::tempdir().unwrap();
+    let (target, link) = (directory.path().join("target.json"), directory.path().join("link.json"));
+    fs::write(&target, "old").unwrap();
+    std::os::unix::fs::symlink("target.json", &link).unwrap();
+    for json in [link.to_str().unwrap(), "/dev/null"] {
+        let mut command = profile(directory.path());
+        command.args(["train", "--iterations", "1", "--out", "out", "--json", json]).arg("--data").arg(small_cifar());
+        command.assert().success();
+    }
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::read(&target).unwrap()[0], b'{');
+    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+}
+
+#[test]
+fn the_loss_of_an_epoch_is_the_mean_over_its_images() {
+    let data = small_cifar().to_str().unwrap();
+    // With a step size this small the weights stay where they are, whatever the sizes of the batches.
+    let arguments =
+        ["--data", data, "--epochs", "1", "--lr", "1e-12", "--batch-size", "48000", "--init", "normal:0.01"];
+    let (_, _, report) = train(&arguments);
+    let (_, _, whole) = train(&[&arguments[..6], &["--batch-size", "50000", "--init", "normal:0.01"]].concat());
+    let loss = |report: &Value| report["epochs"][0]["train_loss"].as_f64().unwrap();
+    assert!((loss(&report) - loss(&whole)).abs() < 1e-5);
+}
+
 #[test]
 fn options_that_cannot_be_are_refused_as_usage() {
     for (arguments, word) in [
