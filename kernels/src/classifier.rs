@@ -36,16 +36,20 @@
 //! ```
 
 mod backward;
+mod epilogue;
+mod fold;
 mod forward;
 mod hinge;
 mod softmax;
 
-pub use backward::{Backward, FOLD_BLOCK, Fold, Folded, StoreGradient, UpdateWeights, WeightEpilogue, backward, fold};
+pub use backward::{Backward, backward};
+pub use epilogue::{StoreGradient, UpdateWeights, WeightEpilogue};
+pub use fold::{FOLD_BLOCK, Fold, Folded, fold};
 pub use forward::{Evaluate, Forward, evaluate, forward};
 
 use crate::error::Error;
 use crate::isa::{Element, Scalar};
-use crate::matrix::MatRef;
+use crate::matrix::{MatMut, MatRef};
 
 /// The loss of one sample's scores s with label y.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +68,17 @@ impl Loss {
             Self::Hinge => "hinge",
         }
     }
+}
+
+/// Scores of N samples (C x N) with their labels, to become losses and gradients.
+struct ScoreBlock<'a, T> {
+    scores: MatMut<'a, T>,
+    /// N labels, as numbers of the scalar type.
+    labels: &'a [T],
+    /// N losses, to be written.
+    losses: &'a mut [T],
+    /// What each sample's gradient is multiplied by: 1 / N for the gradient of the mean.
+    weight: T,
 }
 
 /// Samples of a batch: rows of a data set, named by index, and their labels.

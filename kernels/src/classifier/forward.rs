@@ -2,7 +2,7 @@
 
 use super::hinge::Hinge;
 use super::softmax::Softmax;
-use super::{Linear, Loss, Samples};
+use super::{Linear, Loss, Samples, ScoreBlock};
 use crate::dispatch;
 use crate::dot_tile::{DotTile, MAX_EXTENT};
 use crate::error::Error;
@@ -11,17 +11,6 @@ use crate::isa::{Element, Isa, Kernel, Lanes, Scalar};
 use crate::matrix::MatMut;
 use crate::parallel::{self, Divide};
 use crate::workspace::with_scratch;
-
-/// Scores of N samples (C x N) with their labels, to become losses and gradients.
-pub(super) struct ScoreBlock<'a, T> {
-    pub scores: MatMut<'a, T>,
-    /// N labels, as numbers of the scalar type.
-    pub labels: &'a [T],
-    /// N losses, to be written.
-    pub losses: &'a mut [T],
-    /// What each sample's gradient is multiplied by: 1 / N for the gradient of the mean.
-    pub weight: T,
-}
 
 impl Loss {
     fn apply<S: Isa, T: Scalar>(self, isa: S, block: ScoreBlock<'_, T>) {

@@ -1,6 +1,6 @@
 //! Weston-Watkins hinge loss on a block of scores, vectors along the samples.
 
-use super::forward::ScoreBlock;
+use super::ScoreBlock;
 use crate::isa::{Isa, Kernel, Lanes, Scalar};
 
 /// Turns scores into losses and gradients in place: loss = sum over j != y of max(0, s_j - s_y + 1), ds_j = weight where

@@ -1,6 +1,6 @@
 //! Softmax cross-entropy on a block of scores, vectors along the samples.
 
-use super::forward::ScoreBlock;
+use super::ScoreBlock;
 use crate::isa::{Isa, Kernel, Lanes, MAX_LANES, Scalar};
 use crate::math::exp_lanes;
 
