@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use lanegrad::Loss;
 use lanegrad::linear::Bias;
 use lanegrad::train::Sampling;
@@ -13,6 +14,21 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Arguments {
+    /// The command of this process's arguments; ends the process with status 2 if they make no sense.
+    pub fn read() -> Command {
+        let command = Self::parse().command;
+        if let Command::Train(options) = &command
+            && options.momentum.is_some()
+            && options.optimizer != OptimizerName::Momentum
+        {
+            let message = "--momentum is a setting of --optimizer momentum";
+            Self::command().error(ErrorKind::ArgumentConflict, message).exit();
+        }
+        command
+    }
 }
 
 /// The subcommands.
@@ -60,7 +76,7 @@ pub struct TrainOptions {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub epochs: u64,
 
-    /// Steps to train for, instead of epochs; loss and regulariser are printed at every 100th
+    /// Steps to train for, instead of epochs; loss and regulariser are printed at every 100th and the last
     #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub iterations: Option<u64>,
 
@@ -96,7 +112,8 @@ pub struct TrainOptions {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 
-    /// Where pictures, report and weights are written [default: a new one below runs]
+    /// Where pictures, report and weights are written; files of an earlier run there are replaced
+    /// [default: a new directory below runs]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -220,7 +237,6 @@ fn parse_part(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

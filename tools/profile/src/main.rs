@@ -14,11 +14,10 @@ mod report;
 mod templates;
 mod train;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let command = args::Arguments::parse().command;
+    let command = args::Arguments::read();
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,

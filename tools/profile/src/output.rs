@@ -29,6 +29,9 @@ impl Directory {
             Some(path) => path.to_path_buf(),
             None => unused(&Path::new("runs").join(chrono::Local::now().format("%Y-%m-%d_%H-%M-%S").to_string()))?,
         };
+        if path.is_file() {
+            bail!("{} is a file, not a directory", path.display());
+        }
         let missing = |directory: &&Path| !directory.as_os_str().is_empty() && !directory.exists();
         let made = path.ancestors().take_while(missing).map(Path::to_path_buf).collect();
         let directory = Self { path, made };

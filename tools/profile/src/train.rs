@@ -75,22 +75,28 @@ impl Screen {
 /// The data set that the options name, or the first that is there.
 fn load(options: &TrainOptions, screen: &mut Screen) -> Result<Dataset> {
     let usual = Path::new("data/cifar-10-batches-bin");
-    let directory = match options.data.as_deref() {
-        Some("synthetic") => None,
-        Some(directory) => Some(PathBuf::from(directory)),
+    let (directory, source) = match options.data.as_deref() {
+        Some("synthetic") => (None, ""),
+        Some(directory) => (Some(PathBuf::from(directory)), "--data"),
         None => match std::env::var_os("CIFAR10_DIR").filter(|value| !value.is_empty()) {
-            Some(directory) => Some(directory.into()),
-            None => usual.is_dir().then(|| usual.into()),
+            Some(directory) => (Some(directory.into()), "$CIFAR10_DIR"),
+            None => (usual.is_dir().then(|| usual.into()), "the usual place"),
         },
     };
-    let Some(directory) = directory else {
+    let Some(mut directory) = directory else {
         screen.line("data       SYNTHETIC pictures in the shape of CIFAR-10, drawn from the seed: not photographs.")?;
         screen
             .line("           Give the real ones with --data DIR or $CIFAR10_DIR; README.md says how to get them.")?;
         return Ok(synthetic::generate(options.seed));
     };
+    // The archive unpacks into a folder of its own; the one above it does as well.
+    let inner = directory.join("cifar-10-batches-bin");
+    if inner.is_dir() && !directory.join("data_batch_1.bin").exists() {
+        directory = inner;
+    }
+    let dataset = cifar10::read(&directory).with_context(|| format!("CIFAR-10 cannot be read from {source}"))?;
     screen.line(&format!("data       CIFAR-10 in {}", directory.display()))?;
-    cifar10::read(&directory).context("CIFAR-10 cannot be read")
+    Ok(dataset)
 }
 
 /// A step size that trains well on CIFAR-10; the larger the features and the more terms a loss has, the smaller.
@@ -227,7 +233,7 @@ impl<'a> Training<'a> {
                 steps(trainer, &dataset.train, sampler, first..last, |step, loss| {
                     losses.push(loss);
                     bar.inc(1);
-                    if lines && step.is_multiple_of(STEPS_PER_LINE) {
+                    if lines && (step.is_multiple_of(STEPS_PER_LINE) || step + 1 == total) {
                         // A closed pipe is found out by the next line that can report it.
                         let _ = bar.suspend(|| screen.line(&iteration_line(step, loss)));
                     }
@@ -235,7 +241,8 @@ impl<'a> Training<'a> {
             })?;
             let seconds = start.elapsed().as_secs_f64();
             let epoch = self.finish_epoch(dataset, machine, first..last, seconds)?;
-            bar.suspend(|| screen.line(&if lines { summary_line(&epoch) } else { table_line(&epoch) }))?;
+            let of = (last - first, self.sampler.steps_per_epoch());
+            bar.suspend(|| screen.line(&if lines { summary_line(&epoch, of) } else { table_line(&epoch) }))?;
             self.epochs.push(epoch);
             first = last;
         }
@@ -434,9 +441,11 @@ fn table_line(epoch: &report::Epoch) -> String {
     )
 }
 
-fn summary_line(epoch: &report::Epoch) -> String {
+/// The line of an epoch of which `steps` of `all` were taken.
+fn summary_line(epoch: &report::Epoch, (steps, all): (u64, u64)) -> String {
+    let part = if steps < all { format!(" ({steps} of {all} steps)") } else { String::new() };
     format!(
-        "epoch {}: train loss {:.4}, test loss {:.4}, test accuracy {:.2} %, {:.4} s, {} samples/s, {:.1} GFLOP/s, {:.1} % of peak",
+        "epoch {}{part}: train loss {:.4}, test loss {:.4}, test accuracy {:.2} %, {:.4} s, {} samples/s, {:.1} GFLOP/s, {:.1} % of peak",
         epoch.epoch,
         epoch.train_loss,
         epoch.test_loss,

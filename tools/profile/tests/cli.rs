@@ -190,6 +190,19 @@ fn the_weights_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
+fn the_folder_above_the_unpacked_archive_will_do() {
+    let above = tempfile::tempdir().unwrap();
+    let inner = above.path().join("cifar-10-batches-bin");
+    fs::create_dir(&inner).unwrap();
+    for entry in fs::read_dir(small_cifar()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::hard_link(&path, inner.join(path.file_name().unwrap())).unwrap();
+    }
+    let (_, printed, _) = train(&["--data", above.path().to_str().unwrap(), "--iterations", "150"]);
+    assert!(printed.contains("iteration 149: ") && printed.contains("epoch 1 (150 of 196 steps): "), "{printed}");
+}
+
+#[test]
 fn weights_at_zero_are_at_chance() {
     let data = small_cifar().to_str().unwrap();
     let (_, printed, _) = train(&["--data", data, "--loss", "hinge", "--iterations", "1"]);
@@ -265,6 +278,7 @@ fn options_that_cannot_be_are_refused_as_usage() {
         (&["train", "--reg", "-1"], "--reg"),
         (&["train", "--reg", "inf"], "--reg"),
         (&["train", "--momentum", "1"], "--momentum"),
+        (&["train", "--momentum", "0.5"], "--optimizer momentum"),
         (&["train", "--threads", "0"], "--threads"),
         (&["train", "--epochs", "0"], "--epochs"),
         (&["train", "--iterations", "0"], "--iterations"),
@@ -297,7 +311,7 @@ fn a_data_set_that_is_not_whole_is_refused() {
     assert!(message.contains("no/such/directory"), "{message}");
 
     let message = refused(1, &["train"], &[("CIFAR10_DIR", "no/such/directory")]);
-    assert!(message.contains("no/such/directory"), "{message}");
+    assert!(message.contains("no/such/directory") && message.contains("$CIFAR10_DIR"), "{message}");
 
     let truncated = damaged("data_batch_3.bin", |bytes| bytes.truncate(30_729_999));
     let message = refused(1, &["train", "--data", truncated.path().to_str().unwrap()], &[]);
