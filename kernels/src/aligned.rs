@@ -61,18 +61,26 @@ impl<T: Pod> AlignedVec<T> {
     /// # Panics
     /// If there is not that much memory.
     pub fn resize(&mut self, length: usize) {
+        self.try_resize(length).expect("memory for a vector");
+    }
+
+    /// [`AlignedVec::resize`] for lengths that come from outside.
+    ///
+    /// # Errors
+    /// If there is not that much memory. Nothing is changed then.
+    pub fn try_resize(&mut self, length: usize) -> Result<(), TryReserveError> {
         const { Self::FITS };
-        let bytes = length.checked_mul(size_of::<T>()).expect("the length in bytes fits a usize");
-        let lines = bytes.div_ceil(CACHE_LINE);
+        let lines = length.saturating_mul(size_of::<T>()).div_ceil(CACHE_LINE);
         if lines > self.lines.len() {
             if lines > self.lines.capacity() {
                 // At least twice as much as before, so that many small steps copy little.
-                let room = (lines * CACHE_LINE).max(2 * self.lines.len() * CACHE_LINE) / size_of::<T>().max(1);
-                self.try_reserve(room).expect("memory for a vector");
+                let bytes = length.saturating_mul(size_of::<T>()).max(2 * self.lines.len() * CACHE_LINE);
+                self.try_reserve(bytes.div_ceil(size_of::<T>()))?;
             }
             self.lines.resize(lines, Line::zeroed());
         }
         self.length = length;
+        Ok(())
     }
 }
 

@@ -159,10 +159,19 @@ pub trait Scalar:
     const MANTISSA_BITS: u32;
     /// Spacing of the numbers just above 1.
     const EPSILON: Self;
+    /// Smallest positive number that is not subnormal.
+    const MIN_POSITIVE: Self;
+    /// Infinity.
+    const INFINITY: Self;
+    /// Not a number.
+    const NAN: Self;
 
     /// What [`crate::math::exp()`] needs to know of this type.
     #[doc(hidden)]
     const EXP: crate::math::ExpConstants<Self>;
+    /// What [`crate::math::ln_lanes`] needs to know of this type.
+    #[doc(hidden)]
+    const LN: crate::math::LnConstants<Self>;
 
     /// This type's lanes at the level of `S`.
     type Lanes<S: Isa>: Lanes<S, Self>;
@@ -182,7 +191,11 @@ impl Scalar for f32 {
     const ONE: Self = 1.0;
     const MANTISSA_BITS: u32 = 23;
     const EPSILON: Self = f32::EPSILON;
+    const MIN_POSITIVE: Self = f32::MIN_POSITIVE;
+    const INFINITY: Self = f32::INFINITY;
+    const NAN: Self = f32::NAN;
     const EXP: crate::math::ExpConstants<Self> = crate::math::ExpConstants::F32;
+    const LN: crate::math::LnConstants<Self> = crate::math::LnConstants::F32;
     type Lanes<S: Isa> = S::F32;
 
     #[inline(always)]
@@ -208,7 +221,11 @@ impl Scalar for f64 {
     const ONE: Self = 1.0;
     const MANTISSA_BITS: u32 = 52;
     const EPSILON: Self = f64::EPSILON;
+    const MIN_POSITIVE: Self = f64::MIN_POSITIVE;
+    const INFINITY: Self = f64::INFINITY;
+    const NAN: Self = f64::NAN;
     const EXP: crate::math::ExpConstants<Self> = crate::math::ExpConstants::F64;
+    const LN: crate::math::LnConstants<Self> = crate::math::LnConstants::F64;
     type Lanes<S: Isa> = S::F64;
 
     #[inline(always)]
@@ -288,6 +305,10 @@ pub trait Lanes<S: Isa, T: Scalar>: Copy {
     fn mul(self, isa: S, other: Self) -> Self;
     /// `self / other`.
     fn div(self, isa: S, other: Self) -> Self;
+    /// The square root; NaN of what is negative.
+    fn sqrt(self, isa: S) -> Self;
+    /// The absolute value: the sign bit cleared, that of a NaN too.
+    fn abs(self, isa: S) -> Self;
     /// `self * factor + addend`.
     fn mul_add(self, isa: S, factor: Self, addend: Self) -> Self;
     /// Where `self > other` (false for NaN), `then`, else `otherwise`.
@@ -296,8 +317,29 @@ pub trait Lanes<S: Isa, T: Scalar>: Copy {
     fn select_equal(self, isa: S, other: Self, then: Self, otherwise: Self) -> Self;
     /// The bits of each lane shifted left by `T::MANTISSA_BITS`: the low bits become sign and exponent.
     fn low_bits_to_exponent(self, isa: S) -> Self;
+    /// The exponent of each lane as a number: e, where the lane is 2^e times its [`Lanes::significand`].
+    ///
+    /// For lanes that are positive, finite, and not subnormal; of others it is some number.
+    fn exponent(self, isa: S) -> Self;
+    /// The significand of each lane, in 1..2; for lanes as [`Lanes::exponent`] wants them.
+    fn significand(self, isa: S) -> Self;
     /// The sum of all lanes, added pairwise in a fixed order.
     fn reduce_sum(self, isa: S) -> T;
+
+    /// The greater of the two; NaN where either is.
+    #[inline(always)]
+    fn max(self, isa: S, other: Self) -> Self {
+        // A NaN compares false: one in `other` is what is left, and one in `self` must not be.
+        let greater = self.select_greater(isa, other, self, other);
+        self.select_equal(isa, self, greater, self)
+    }
+
+    /// The lesser of the two; NaN where either is.
+    #[inline(always)]
+    fn min(self, isa: S, other: Self) -> Self {
+        let lesser = other.select_greater(isa, self, self, other);
+        self.select_equal(isa, self, lesser, self)
+    }
 
     /// Up to `COUNT` elements from `source`, and zero in the lanes beyond.
     #[inline(always)]

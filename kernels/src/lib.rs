@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`gemm()`], [`sgemm`], [`dgemm`] | C <- alpha A B + beta C at any strides |
 //! | [`classifier`] | a linear classifier's loss and gradients, fused, on bytes or floats |
+//! | [`elementwise`] | any function of numbers, broadcast, and its sums |
+//! | [`softmax`] | the logarithm of the softmax function |
 //! | [`update`] | in-place update rules |
 //! | [`math`] | elementary functions |
 //! | [`peak`] | the multiply-add rate of this machine |
@@ -22,6 +24,7 @@
 pub mod aligned;
 pub mod classifier;
 pub mod dispatch;
+pub mod elementwise;
 pub mod gemm;
 pub mod isa;
 pub mod math;
@@ -29,6 +32,7 @@ pub mod matrix;
 pub mod parallel;
 pub mod peak;
 pub mod reference;
+pub mod softmax;
 pub mod update;
 
 mod dot_tile;

@@ -1,4 +1,12 @@
-//! Elementary functions on lanes.
+//! Elementary functions on lanes, without a call into a mathematical library.
+
+mod ln;
+mod logistic;
+mod pow;
+
+pub use ln::{LnConstants, ln_1p_lanes, ln_lanes};
+pub use logistic::{exp_m1_lanes, sigmoid_lanes, softplus_lanes, tanh_lanes};
+pub use pow::pow_lanes;
 
 use crate::dispatch;
 use crate::error::Error;
@@ -112,28 +120,58 @@ impl ExpConstants<f64> {
     };
 }
 
-/// exp of each lane: x = n ln 2 + r with |r| <= ln 2 / 2 (after Cody and Waite), exp(x) = 2^n exp(r).
+/// exp of each lane, with the error of [`exp()`]: x = n ln 2 + r with |r| <= ln 2 / 2 (after Cody and Waite),
+/// exp(x) = 2^n exp(r).
 #[inline(always)]
-pub(crate) fn exp_lanes<S: Isa, T: Scalar>(isa: S, x: T::Lanes<S>) -> T::Lanes<S> {
+pub fn exp_lanes<S: Isa, T: Scalar>(isa: S, x: T::Lanes<S>) -> T::Lanes<S> {
+    let Reduced { n, r } = reduce::<S, T>(isa, x);
+    let series = polynomial::<S, T>(isa, r, T::EXP.series);
+    // 2^n in two factors, since 2^n itself may be subnormal or beyond the largest number.
+    let half = round::<S, T>(isa, n.mul(isa, T::Lanes::<S>::splat(isa, T::from_f64(0.5))));
+    series.mul(isa, power_of_two::<S, T>(isa, half)).mul(isa, power_of_two::<S, T>(isa, n.sub(isa, half)))
+}
+
+/// x = n ln 2 + r, with an integer n and |r| <= ln 2 / 2.
+struct Reduced<V> {
+    n: V,
+    r: V,
+}
+
+/// Splits x, moved to where exp is neither 0 nor infinite; NaN stays.
+#[inline(always)]
+fn reduce<S: Isa, T: Scalar>(isa: S, x: T::Lanes<S>) -> Reduced<T::Lanes<S>> {
     let constants = T::EXP;
     let splat = |value: T| T::Lanes::<S>::splat(isa, value);
     let (lowest, highest) = (splat(constants.lowest), splat(constants.highest));
     // A NaN is greater than nothing, so it passes both.
     let x = x.select_greater(isa, highest, highest, x);
     let x = lowest.select_greater(isa, x, lowest, x);
-
-    let integer = splat(constants.integer);
-    let n = x.mul_add(isa, splat(constants.log2_e), integer).sub(isa, integer);
+    let n = x.mul_add(isa, splat(constants.log2_e), splat(constants.integer)).sub(isa, splat(constants.integer));
     let r = n.mul_add(isa, splat(-constants.ln_2[0]), x);
     let r = n.mul_add(isa, splat(-constants.ln_2[1]), r);
-    let mut series = splat(constants.series[0]);
-    for &coefficient in &constants.series[1..] {
-        series = series.mul_add(isa, r, splat(coefficient));
-    }
+    Reduced { n, r }
+}
 
-    // 2^n in two factors, since 2^n itself may be subnormal or beyond the largest number.
-    let half = n.mul_add(isa, splat(T::from_f64(0.5)), integer).sub(isa, integer);
-    let biased = integer.add(isa, splat(constants.bias));
-    let power = |n: T::Lanes<S>| n.add(isa, biased).low_bits_to_exponent(isa);
-    series.mul(isa, power(half)).mul(isa, power(n.sub(isa, half)))
+/// The polynomial of r with these coefficients, that of the highest power first (Horner's rule).
+#[inline(always)]
+fn polynomial<S: Isa, T: Scalar>(isa: S, r: T::Lanes<S>, coefficients: &[T]) -> T::Lanes<S> {
+    let mut sum = T::Lanes::<S>::splat(isa, coefficients[0]);
+    for &coefficient in &coefficients[1..] {
+        sum = sum.mul_add(isa, r, T::Lanes::<S>::splat(isa, coefficient));
+    }
+    sum
+}
+
+/// The integer nearest to x, ties to even, for |x| up to half of what the significand counts to.
+#[inline(always)]
+fn round<S: Isa, T: Scalar>(isa: S, x: T::Lanes<S>) -> T::Lanes<S> {
+    let integer = T::Lanes::<S>::splat(isa, T::EXP.integer);
+    x.add(isa, integer).sub(isa, integer)
+}
+
+/// 2^n for integers n within the range of exponents of numbers that are not subnormal.
+#[inline(always)]
+fn power_of_two<S: Isa, T: Scalar>(isa: S, n: T::Lanes<S>) -> T::Lanes<S> {
+    let biased = T::Lanes::<S>::splat(isa, T::EXP.integer + T::EXP.bias);
+    n.add(isa, biased).low_bits_to_exponent(isa)
 }

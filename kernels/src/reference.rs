@@ -126,3 +126,17 @@ pub fn momentum(rate: f64, momentum: f64, decay: f64, parameter: f64, gradient: 
     let velocity = momentum * velocity - rate * (gradient + decay * parameter);
     (parameter + velocity, velocity)
 }
+
+/// x - ln(sum of exp(x)), the sum along the middle dimension of `extents`, for a row-major x.
+pub fn log_softmax(x: &[f64], [outer, extent, inner]: [usize; 3]) -> Vec<f64> {
+    let mut y = x.to_vec();
+    for o in 0..outer {
+        for i in 0..inner {
+            let places = || (0..extent).map(|e| (o * extent + e) * inner + i);
+            let largest = places().map(|place| x[place]).fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = places().map(|place| (x[place] - largest).exp()).sum();
+            places().for_each(|place| y[place] = x[place] - largest - sum.ln());
+        }
+    }
+    y
+}

@@ -179,6 +179,16 @@ impl Lanes<Avx2, f32> for __m256 {
         unsafe { _mm256_div_ps(self, other) }
     }
     #[inline(always)]
+    fn sqrt(self, _: Avx2) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_sqrt_ps(self) }
+    }
+    #[inline(always)]
+    fn abs(self, _: Avx2) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), self) }
+    }
+    #[inline(always)]
     fn mul_add(self, _: Avx2, factor: Self, addend: Self) -> Self {
         // SAFETY: the token proves FMA.
         unsafe { _mm256_fmadd_ps(self, factor, addend) }
@@ -197,6 +207,23 @@ impl Lanes<Avx2, f32> for __m256 {
     fn low_bits_to_exponent(self, _: Avx2) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(self))) }
+    }
+    #[inline(always)]
+    fn exponent(self, _: Avx2) -> Self {
+        // An integer in the low bits of 2^23 is that number plus 2^23.
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            let biased = _mm256_castsi256_ps(_mm256_srli_epi32::<23>(_mm256_castps_si256(self)));
+            _mm256_sub_ps(_mm256_or_ps(biased, _mm256_set1_ps(8_388_608.0)), _mm256_set1_ps(8_388_608.0 + 127.0))
+        }
+    }
+    #[inline(always)]
+    fn significand(self, _: Avx2) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            let fraction = _mm256_castsi256_ps(_mm256_set1_epi32(0x007F_FFFF));
+            _mm256_or_ps(_mm256_and_ps(self, fraction), _mm256_set1_ps(1.0))
+        }
     }
     #[inline(always)]
     fn reduce_sum(self, _: Avx2) -> f32 {
@@ -270,6 +297,16 @@ impl Lanes<Avx2, f64> for __m256d {
         unsafe { _mm256_div_pd(self, other) }
     }
     #[inline(always)]
+    fn sqrt(self, _: Avx2) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_sqrt_pd(self) }
+    }
+    #[inline(always)]
+    fn abs(self, _: Avx2) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_andnot_pd(_mm256_set1_pd(-0.0), self) }
+    }
+    #[inline(always)]
     fn mul_add(self, _: Avx2, factor: Self, addend: Self) -> Self {
         // SAFETY: the token proves FMA.
         unsafe { _mm256_fmadd_pd(self, factor, addend) }
@@ -288,6 +325,26 @@ impl Lanes<Avx2, f64> for __m256d {
     fn low_bits_to_exponent(self, _: Avx2) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(self))) }
+    }
+    #[inline(always)]
+    fn exponent(self, _: Avx2) -> Self {
+        // An integer in the low bits of 2^52 is that number plus 2^52.
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            let biased = _mm256_castsi256_pd(_mm256_srli_epi64::<52>(_mm256_castpd_si256(self)));
+            _mm256_sub_pd(
+                _mm256_or_pd(biased, _mm256_set1_pd(4_503_599_627_370_496.0)),
+                _mm256_set1_pd(4_503_599_627_370_496.0 + 1023.0),
+            )
+        }
+    }
+    #[inline(always)]
+    fn significand(self, _: Avx2) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            let fraction = _mm256_castsi256_pd(_mm256_set1_epi64x(0x000F_FFFF_FFFF_FFFF));
+            _mm256_or_pd(_mm256_and_pd(self, fraction), _mm256_set1_pd(1.0))
+        }
     }
     #[inline(always)]
     fn reduce_sum(self, _: Avx2) -> f64 {

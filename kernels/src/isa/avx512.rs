@@ -184,6 +184,16 @@ impl Lanes<Avx512, f32> for __m512 {
         unsafe { _mm512_div_ps(self, other) }
     }
     #[inline(always)]
+    fn sqrt(self, _: Avx512) -> Self {
+        // SAFETY: the token proves AVX-512.
+        unsafe { _mm512_sqrt_ps(self) }
+    }
+    #[inline(always)]
+    fn abs(self, _: Avx512) -> Self {
+        // SAFETY: the token proves AVX-512.
+        unsafe { _mm512_abs_ps(self) }
+    }
+    #[inline(always)]
     fn mul_add(self, _: Avx512, factor: Self, addend: Self) -> Self {
         // SAFETY: the token proves AVX-512.
         unsafe { _mm512_fmadd_ps(self, factor, addend) }
@@ -202,6 +212,16 @@ impl Lanes<Avx512, f32> for __m512 {
     fn low_bits_to_exponent(self, _: Avx512) -> Self {
         // SAFETY: the token proves AVX-512.
         unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(self))) }
+    }
+    #[inline(always)]
+    fn exponent(self, _: Avx512) -> Self {
+        // SAFETY: the token proves AVX-512.
+        unsafe { _mm512_getexp_ps(self) }
+    }
+    #[inline(always)]
+    fn significand(self, _: Avx512) -> Self {
+        // SAFETY: the token proves AVX-512.
+        unsafe { _mm512_getmant_ps::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_SRC>(self) }
     }
     #[inline(always)]
     fn reduce_sum(self, _: Avx512) -> f32 {
@@ -270,6 +290,16 @@ impl Lanes<Avx512, f64> for __m512d {
         unsafe { _mm512_div_pd(self, other) }
     }
     #[inline(always)]
+    fn sqrt(self, _: Avx512) -> Self {
+        // SAFETY: the token proves AVX-512.
+        unsafe { _mm512_sqrt_pd(self) }
+    }
+    #[inline(always)]
+    fn abs(self, _: Avx512) -> Self {
+        // SAFETY: the token proves AVX-512.
+        unsafe { _mm512_abs_pd(self) }
+    }
+    #[inline(always)]
     fn mul_add(self, _: Avx512, factor: Self, addend: Self) -> Self {
         // SAFETY: the token proves AVX-512.
         unsafe { _mm512_fmadd_pd(self, factor, addend) }
@@ -288,6 +318,16 @@ impl Lanes<Avx512, f64> for __m512d {
     fn low_bits_to_exponent(self, _: Avx512) -> Self {
         // SAFETY: the token proves AVX-512.
         unsafe { _mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(self))) }
+    }
+    #[inline(always)]
+    fn exponent(self, _: Avx512) -> Self {
+        // SAFETY: the token proves AVX-512.
+        unsafe { _mm512_getexp_pd(self) }
+    }
+    #[inline(always)]
+    fn significand(self, _: Avx512) -> Self {
+        // SAFETY: the token proves AVX-512.
+        unsafe { _mm512_getmant_pd::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_SRC>(self) }
     }
     #[inline(always)]
     fn reduce_sum(self, _: Avx512) -> f64 {

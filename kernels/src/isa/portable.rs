@@ -140,6 +140,14 @@ impl Lanes<Portable, f32> for f32x4 {
         self / other
     }
     #[inline(always)]
+    fn sqrt(self, _: Portable) -> Self {
+        Self::sqrt(self)
+    }
+    #[inline(always)]
+    fn abs(self, _: Portable) -> Self {
+        Self::abs(self)
+    }
+    #[inline(always)]
     fn mul_add(self, _: Portable, factor: Self, addend: Self) -> Self {
         Self::mul_add(self, factor, addend)
     }
@@ -154,6 +162,17 @@ impl Lanes<Portable, f32> for f32x4 {
     #[inline(always)]
     fn low_bits_to_exponent(self, _: Portable) -> Self {
         bytemuck::cast(bytemuck::cast::<_, u32x4>(self) << 23_u32)
+    }
+    #[inline(always)]
+    fn exponent(self, _: Portable) -> Self {
+        // An integer in the low bits of 2^23 is that number plus 2^23.
+        let biased = bytemuck::cast::<_, u32x4>(self) >> 23_u32;
+        bytemuck::cast::<_, Self>(biased | u32x4::splat(0x4B00_0000_u32)) - Self::splat(8_388_608.0 + 127.0)
+    }
+    #[inline(always)]
+    fn significand(self, _: Portable) -> Self {
+        let fraction = bytemuck::cast::<_, u32x4>(self) & u32x4::splat(0x007F_FFFF_u32);
+        bytemuck::cast(fraction | u32x4::splat(0x3F80_0000_u32))
     }
     #[inline(always)]
     fn reduce_sum(self, _: Portable) -> f32 {
@@ -215,6 +234,14 @@ impl Lanes<Portable, f64> for f64x2 {
         self / other
     }
     #[inline(always)]
+    fn sqrt(self, _: Portable) -> Self {
+        Self::sqrt(self)
+    }
+    #[inline(always)]
+    fn abs(self, _: Portable) -> Self {
+        Self::abs(self)
+    }
+    #[inline(always)]
     fn mul_add(self, _: Portable, factor: Self, addend: Self) -> Self {
         Self::mul_add(self, factor, addend)
     }
@@ -229,6 +256,18 @@ impl Lanes<Portable, f64> for f64x2 {
     #[inline(always)]
     fn low_bits_to_exponent(self, _: Portable) -> Self {
         bytemuck::cast(bytemuck::cast::<_, u64x2>(self) << 52_u32)
+    }
+    #[inline(always)]
+    fn exponent(self, _: Portable) -> Self {
+        // An integer in the low bits of 2^52 is that number plus 2^52.
+        let biased = bytemuck::cast::<_, u64x2>(self) >> 52_u32;
+        bytemuck::cast::<_, Self>(biased | u64x2::splat(0x4330_0000_0000_0000_u64))
+            - Self::splat(4_503_599_627_370_496.0 + 1023.0)
+    }
+    #[inline(always)]
+    fn significand(self, _: Portable) -> Self {
+        let fraction = bytemuck::cast::<_, u64x2>(self) & u64x2::splat(0x000F_FFFF_FFFF_FFFF_u64);
+        bytemuck::cast(fraction | u64x2::splat(0x3FF0_0000_0000_0000_u64))
     }
     #[inline(always)]
     fn reduce_sum(self, _: Portable) -> f64 {
