@@ -1,7 +1,9 @@
 //! What can go wrong, as one type whose every message is one line.
 
+use crate::shape::Shape;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Why a call was refused. Paths are printed quoted and escaped, so that a message is one line
 /// whatever a file is called.
@@ -79,6 +81,67 @@ pub enum Error {
     /// A kernel refused its operands, or the instruction set that `LANEGRAD_ISA` asks for is not there.
     #[error(transparent)]
     Kernel(#[from] lanegrad_kernels::Error),
+
+    /// Two shapes that an operation cannot bring together.
+    #[error("{op}: shapes {left} and {right} do not fit")]
+    Shapes {
+        /// The operation.
+        op: &'static str,
+        /// The shape of its first operand.
+        left: Shape,
+        /// The shape of its second operand, or the one that was asked for.
+        right: Shape,
+    },
+
+    /// A shape that an operation has no use for.
+    #[error("{op}: shape {shape}, but {wanted}")]
+    Shape {
+        /// The operation.
+        op: &'static str,
+        /// The shape that was given.
+        shape: Shape,
+        /// What was wanted, as words.
+        wanted: &'static str,
+    },
+
+    /// An axis that a shape does not have.
+    #[error("there is no axis {axis} in shape {shape}")]
+    Axis {
+        /// The axis; a negative one counts from the last.
+        axis: isize,
+        /// The shape.
+        shape: Shape,
+    },
+
+    /// An index beyond the end.
+    #[error("{op}: index {index} is not below {limit}")]
+    Index {
+        /// The operation.
+        op: &'static str,
+        /// The refused index.
+        index: usize,
+        /// How many there are.
+        limit: usize,
+    },
+
+    /// A shape with more elements than memory can have.
+    #[error("shape {shape} has too many elements")]
+    TooLarge {
+        /// The shape.
+        shape: Shape,
+    },
+
+    /// A use of the tape that would give wrong numbers.
+    #[error("{0}")]
+    Tape(&'static str),
+
+    /// A variable that was asked for by a name that none has.
+    #[error("nothing on the tape is called {0:?}")]
+    Name(String),
+
+    /// An operation on the tape failed, and with it all that depends on it.
+    #[error(transparent)]
+    Failed(Arc<Error>),
 
     /// A loss that is not a finite number.
     #[error("the loss is {loss} at step {step}: the step size is too large, or the weights were not finite")]

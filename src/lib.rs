@@ -31,8 +31,15 @@
 
 pub mod data;
 pub mod error;
+pub mod gradcheck;
+pub mod init;
 pub mod linear;
+pub mod nn;
+pub mod ops;
 pub mod optim;
+pub mod shape;
+pub mod tape;
+pub mod tensor;
 pub mod train;
 
 pub use error::Error;

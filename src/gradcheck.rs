@@ -1,0 +1,462 @@
+//! The gradient check: numerical against analytic gradients.
+//!
+//! The numerical gradient is approximate, slow, and easy to write; the analytic one is exact, fast, and easy to get wrong.
+//! So derive the analytic one and check it with the other, in `f64`: in `f32` the rounding of a loss near 1, divided by a
+//! step of 1e-5, is an error of a hundredth in the slope.
+//!
+//! ```
+//! use lanegrad::gradcheck::{Verdict, gradcheck};
+//! use lanegrad::tensor::Tensor;
+//! let inputs = [Tensor::from_slice([2], &[0.5, -1.5])?, Tensor::scalar(2.0)];
+//! let report = gradcheck(|x| (x[0] * x[1]).tanh().sum_all(), &inputs)?;
+//! assert_eq!(report.verdict(), Verdict::Good);
+//! println!("{report}");
+//! # Ok::<(), lanegrad::Error>(())
+//! ```
+//!
+//! Sources: the CS231n notes, "Gradient checks" (<https://cs231n.github.io/neural-networks-3/>), for the relative error, the
+//! thresholds and the kinks.
+
+use crate::error::Error;
+use crate::shape::Shape;
+use crate::tape::{ParameterInfo, Tape, Var};
+use crate::tensor::Tensor;
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use std::fmt;
+
+/// The step h of the lecture's numerical gradient.
+pub const STEP: f64 = 1e-5;
+
+/// How a slope is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Differences {
+    /// (f(x + h) - f(x)) / h: one call for each element and one more; its error falls with h.
+    Forward,
+    /// (f(x + h) - f(x - h)) / 2h: two calls for each element; its error falls with the square of h.
+    #[default]
+    Centred,
+}
+
+/// The slope of `f` along each element of `x`: the lecture's `eval_numerical_gradient`, forward differences with h = 1e-5.
+///
+/// Calls `f` once more than `x` has elements. Afterwards `x` is what it was, bit by bit, even if `f` panics.
+///
+/// ```
+/// use lanegrad::{gradcheck::numerical_gradient, tensor::Tensor};
+/// let mut x = Tensor::from_slice([2], &[5.0, 3.0])?;
+/// let slope = numerical_gradient(|x| x.values().iter().map(|x| x * x).sum(), &mut x);
+/// assert!((slope.values()[0] - 10.0).abs() < 2e-5 && (slope.values()[1] - 6.0).abs() < 2e-5);
+/// # Ok::<(), lanegrad::Error>(())
+/// ```
+pub fn numerical_gradient(f: impl FnMut(&Tensor<f64>) -> f64, x: &mut Tensor<f64>) -> Tensor<f64> {
+    numerical_gradient_with(f, x, Differences::Forward, STEP)
+}
+
+/// The slope of `f` along each element of `x` by differences and a step of one's choice; see [`numerical_gradient`].
+///
+/// Centred differences call `f` twice for each element.
+pub fn numerical_gradient_with(
+    mut f: impl FnMut(&Tensor<f64>) -> f64,
+    x: &mut Tensor<f64>,
+    differences: Differences,
+    step: f64,
+) -> Tensor<f64> {
+    let mut gradient = x.clone();
+    let here = match differences {
+        Differences::Forward => f(x),
+        Differences::Centred => 0.0,
+    };
+    for i in 0..x.values().len() {
+        let mut moved = Moved::new(x, i);
+        gradient.values_mut()[i] = match differences {
+            Differences::Forward => (f(moved.by(step)) - here) / step,
+            Differences::Centred => (f(moved.by(step)) - f(moved.by(-step))) / (2.0 * step),
+        };
+    }
+    gradient
+}
+
+/// An array with one element moved; dropping it puts the element back.
+struct Moved<'a> {
+    array: &'a mut Tensor<f64>,
+    index: usize,
+    old: f64,
+}
+
+impl<'a> Moved<'a> {
+    fn new(array: &'a mut Tensor<f64>, index: usize) -> Self {
+        let old = array.values()[index];
+        Self { array, index, old }
+    }
+
+    /// The array with the element `step` away from where it was.
+    fn by(&mut self, step: f64) -> &Tensor<f64> {
+        self.array.values_mut()[self.index] = self.old + step;
+        self.array
+    }
+}
+
+impl Drop for Moved<'_> {
+    fn drop(&mut self) {
+        self.array.values_mut()[self.index] = self.old;
+    }
+}
+
+/// |a - n| / max(|a|, |n|), and 0 if both are.
+pub fn relative_error(analytic: f64, numerical: f64) -> f64 {
+    let scale = analytic.abs().max(numerical.abs());
+    if scale == 0.0 { 0.0 } else { (analytic - numerical).abs() / scale }
+}
+
+/// What a relative error means, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Below 1e-7.
+    Good,
+    /// The function has a kink at this point or within a step of it, and the analytic value is right beside it: a
+    /// disagreement that means nothing.
+    Kink,
+    /// 1e-7 to 1e-4: right only if there are kinks nearby.
+    Doubtful,
+    /// 1e-4 to 1e-2: uncomfortable.
+    Suspicious,
+    /// Above 1e-2, or not a number.
+    Wrong,
+}
+
+impl Verdict {
+    /// The verdict on a relative error, without regard to kinks.
+    pub fn of(error: f64) -> Self {
+        match error {
+            e if e < 1e-7 => Self::Good,
+            e if e < 1e-4 => Self::Doubtful,
+            e if e < 1e-2 => Self::Suspicious,
+            _ => Self::Wrong,
+        }
+    }
+
+    /// As a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Kink => "kink",
+            Self::Doubtful => "doubtful",
+            Self::Suspicious => "suspicious",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// One checked element.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Element {
+    /// The parameter it belongs to.
+    pub parameter: String,
+    /// Its index in that parameter.
+    pub index: Vec<usize>,
+    /// Its derivative by backpropagation.
+    pub analytic: f64,
+    /// Its derivative by differences.
+    pub numerical: f64,
+    /// The relative error; 0 where the two differ by less than rounding explains.
+    pub error: f64,
+    /// What that means.
+    pub verdict: Verdict,
+}
+
+/// What a gradient check found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The checked elements, worst first.
+    pub elements: Vec<Element>,
+    /// For each parameter its name, how many of its elements were checked, and how many it has.
+    pub coverage: Vec<(String, usize, usize)>,
+    /// Calls of the function for the slopes: one more than the checked elements, or twice as many if differences are
+    /// centred.
+    pub calls: usize,
+    /// Calls beyond those, that told errors from kinks.
+    pub probes: usize,
+}
+
+impl Report {
+    /// The worst verdict of all elements.
+    pub fn verdict(&self) -> Verdict {
+        self.elements.iter().map(|element| element.verdict).max().unwrap_or(Verdict::Good)
+    }
+
+    /// The largest error of all elements but those at kinks.
+    pub fn worst_error(&self) -> f64 {
+        let smooth = self.elements.iter().filter(|element| element.verdict != Verdict::Kink);
+        smooth.map(|element| element.error).fold(0.0, |worst, error| if error <= worst { worst } else { error })
+    }
+
+    /// Whether every element is good, or at a kink.
+    pub fn passes(&self) -> bool {
+        self.verdict() <= Verdict::Kink
+    }
+}
+
+/// Elements that a printed report shows.
+const SHOWN: usize = 10;
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "{:<24} {:>16} {:>16} {:>10}  verdict", "element", "analytic", "numerical", "error")?;
+        for element in self.elements.iter().take(SHOWN) {
+            let Element { parameter, index, analytic, numerical, error, verdict } = element;
+            let place = format!("{parameter}{index:?}");
+            writeln!(formatter, "{place:<24} {analytic:>16.9e} {numerical:>16.9e} {error:>10.2e}  {verdict}")?;
+        }
+        if self.elements.len() > SHOWN {
+            writeln!(formatter, "and {} more, none worse", self.elements.len() - SHOWN)?;
+        }
+        for (parameter, checked, elements) in &self.coverage {
+            writeln!(formatter, "{parameter}: {checked} of {elements} elements checked")?;
+        }
+        write!(
+            formatter,
+            "{} calls; worst error {:.2e}: {}",
+            self.calls + self.probes,
+            self.worst_error(),
+            self.verdict()
+        )
+    }
+}
+
+/// Checks the gradient of `f` by each of `inputs`, with the usual settings; they are called `x0`, `x1`, ...
+///
+/// `f` gets the inputs as variables. If its result is not one number, the sum of its elements with fixed random weights is
+/// checked.
+///
+/// # Errors
+/// Those of the operations that `f` records.
+pub fn gradcheck(f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>, inputs: &[Tensor<f64>]) -> Result<Report, Error> {
+    let mut tape = Tape::new();
+    let parameters: Vec<_> =
+        inputs.iter().enumerate().map(|(i, input)| tape.parameter(format!("x{i}"), input)).collect::<Result<_, _>>()?;
+    GradientCheck::default().run(&mut tape, |tape| {
+        let variables: Vec<_> = parameters.iter().map(|&parameter| tape.param(parameter)).collect();
+        f(&variables)
+    })
+}
+
+/// The settings of a gradient check.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GradientCheck {
+    /// How slopes are taken.
+    pub differences: Differences,
+    /// The step h.
+    pub step: f64,
+    /// How many elements of each parameter are checked at most, spread over it; all of them if `None`.
+    pub samples: Option<usize>,
+    /// Decides which elements those are, and the weights of a result that is more than one number.
+    pub seed: u64,
+}
+
+impl Default for GradientCheck {
+    /// Centred differences with h = 1e-5, every element.
+    fn default() -> Self {
+        Self { differences: Differences::Centred, step: STEP, samples: None, seed: 0 }
+    }
+}
+
+impl GradientCheck {
+    /// Checks the gradient of what `f` records by every parameter of `tape`.
+    ///
+    /// `f` is called once for the analytic gradient, then as often as the differences need, and four times more for each
+    /// element that disagrees, to tell an error from a kink. It must compute the same each time it is called: random
+    /// operations are keyed by [`Tape::step`], which the check holds still. The tape is reset, and afterwards its
+    /// parameters are what they were, bit by bit, even if `f` panics.
+    ///
+    /// # Errors
+    /// Those of the operations that `f` records.
+    pub fn run(
+        &self,
+        tape: &mut Tape<f64>,
+        f: impl for<'t> FnMut(&'t Tape<f64>) -> Var<'t, f64>,
+    ) -> Result<Report, Error> {
+        tape.reset();
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let mut parameters = Vec::new();
+        tape.for_each_parameter(|ParameterInfo { name, shape, range, trained }| {
+            if trained {
+                parameters.push((name.to_string(), shape.clone(), range));
+            }
+        });
+        let mut slopes = Slopes { step: tape.step(), tape, f, weights: None, calls: 0, probes: 0 };
+        let analysed = slopes.analyse(&mut generator)?;
+        let gradient = slopes.tape.parameters_and_gradients().1.to_vec();
+        let here = if self.differences == Differences::Forward { slopes.value()? } else { analysed };
+        let mut report = Report { elements: Vec::new(), coverage: Vec::new(), calls: 0, probes: 0 };
+        for (name, shape, range) in parameters {
+            let chosen = choose(range.len(), self.samples, &mut generator);
+            report.coverage.push((name.clone(), chosen.len(), range.len()));
+            for i in chosen {
+                let position = range.start + i;
+                let (numerical, error, verdict) = self.judge(&mut slopes, position, gradient[position], here)?;
+                let index = unravel(&shape, i);
+                let analytic = gradient[position];
+                report.elements.push(Element { parameter: name.clone(), index, analytic, numerical, error, verdict });
+            }
+        }
+        (report.calls, report.probes) = (slopes.calls, slopes.probes);
+        // Stable, so that equals stay in their order; NaN counts as the worst.
+        report.elements.sort_by(|a, b| b.verdict.cmp(&a.verdict).then(b.error.total_cmp(&a.error)));
+        Ok(report)
+    }
+
+    /// The slope along one element, its error, and what that means.
+    fn judge<F: for<'t> FnMut(&'t Tape<f64>) -> Var<'t, f64>>(
+        &self,
+        slopes: &mut Slopes<'_, F>,
+        position: usize,
+        analytic: f64,
+        here: f64,
+    ) -> Result<(f64, f64, Verdict), Error> {
+        let ahead = slopes.value_at(position, self.step)?;
+        let numerical = match self.differences {
+            Differences::Forward => (ahead - here) / self.step,
+            Differences::Centred => (ahead - slopes.value_at(position, -self.step)?) / (2.0 * self.step),
+        };
+        let error = error_beyond_rounding(analytic, numerical, here, self.step);
+        let verdict = Verdict::of(error);
+        if verdict == Verdict::Good || !error.is_finite() {
+            return Ok((numerical, error, verdict));
+        }
+        let kink = slopes.has_kink(position, analytic, here, self.step)?;
+        Ok((numerical, error, if kink { Verdict::Kink } else { verdict }))
+    }
+}
+
+/// How often the rounding of one value the difference of two may be off by.
+const ROUNDINGS: f64 = 16.0;
+
+/// The relative error, or 0 if the two differ by no more than the rounding of values near `here`, divided by the step.
+fn error_beyond_rounding(analytic: f64, numerical: f64, here: f64, step: f64) -> f64 {
+    let rounding = ROUNDINGS * f64::EPSILON * here.abs().max(f64::MIN_POSITIVE) / step;
+    if (analytic - numerical).abs() <= rounding { 0.0 } else { relative_error(analytic, numerical) }
+}
+
+/// A function of a tape's parameters, and the slopes it has.
+struct Slopes<'a, F> {
+    tape: &'a mut Tape<f64>,
+    f: F,
+    /// The step that the tape is held at.
+    step: u64,
+    /// What the elements of a result of more than one are weighed with.
+    weights: Option<Tensor<f64>>,
+    calls: usize,
+    probes: usize,
+}
+
+impl<F: for<'t> FnMut(&'t Tape<f64>) -> Var<'t, f64>> Slopes<'_, F> {
+    /// Computes the analytic gradient, and the value.
+    fn analyse(&mut self, generator: &mut Xoshiro256PlusPlus) -> Result<f64, Error> {
+        let result = (self.f)(self.tape);
+        self.tape.finish()?;
+        let shape = result.shape()?;
+        if shape.elements()? == 1 {
+            result.backward()?;
+        } else {
+            let weights = Tensor::from_fn(shape, |_| generator.random_range(0.5..1.5))?;
+            result.backward_from(&weights)?;
+            self.weights = Some(weights);
+        }
+        weighed(result, self.weights.as_ref())
+    }
+
+    /// The value at the parameters as they are.
+    fn value(&mut self) -> Result<f64, Error> {
+        self.tape.reset();
+        self.tape.set_step(self.step);
+        self.calls += 1;
+        let result = (self.f)(self.tape);
+        self.tape.finish()?;
+        weighed(result, self.weights.as_ref())
+    }
+
+    /// The value with one element of the parameters moved by `step`.
+    fn value_at(&mut self, position: usize, step: f64) -> Result<f64, Error> {
+        let old = self.tape.parameters_mut()[position];
+        self.tape.parameters_mut()[position] = old + step;
+        let restored = Restored { slopes: self, position, old };
+        restored.slopes.value()
+    }
+
+    /// Whether the disagreement of `analytic` with the slope over `step` is due to a kink.
+    ///
+    /// A kink within a step but not at the point itself is out of reach of a step a hundred times smaller: that one agrees,
+    /// while the slopes ahead and behind over the large one differ by more than the curvature explains. At a kink the slopes
+    /// ahead and behind differ at both steps by as much, and the analytic value is one of them or lies between.
+    fn has_kink(&mut self, position: usize, analytic: f64, here: f64, step: f64) -> Result<bool, Error> {
+        let small = step / 100.0;
+        let calls = self.calls;
+        let (ahead, behind) = self.one_sided(position, here, step)?;
+        let (near_ahead, near_behind) = self.one_sided(position, here, small)?;
+        (self.probes, self.calls) = (self.probes + self.calls - calls, calls);
+        let rounding = ROUNDINGS * f64::EPSILON * here.abs().max(f64::MIN_POSITIVE) / small;
+        let (bend, near_bend) = ((ahead - behind).abs(), (near_ahead - near_behind).abs());
+        let near = 0.5 * (near_ahead + near_behind);
+        let agrees_nearby = (analytic - near).abs() <= rounding + 1e-6 * near.abs();
+        let crossed = agrees_nearby && bend > 10.0 * (100.0 * near_bend).max(rounding);
+        let (low, high) = (near_ahead.min(near_behind) - rounding, near_ahead.max(near_behind) + rounding);
+        let at_point = near_bend > rounding && near_bend > 0.5 * bend && bend > 0.5 * near_bend;
+        Ok(crossed || (at_point && (low..=high).contains(&analytic)))
+    }
+
+    /// The slopes ahead and behind.
+    fn one_sided(&mut self, position: usize, here: f64, step: f64) -> Result<(f64, f64), Error> {
+        let ahead = (self.value_at(position, step)? - here) / step;
+        Ok((ahead, (here - self.value_at(position, -step)?) / step))
+    }
+}
+
+/// The only element of `result`, or the sum of its elements times their weights.
+fn weighed(result: Var<'_, f64>, weights: Option<&Tensor<f64>>) -> Result<f64, Error> {
+    match weights {
+        None => result.item(),
+        Some(weights) => result.look(|values| values.iter().zip(weights.values()).map(|(x, weight)| x * weight).sum()),
+    }
+}
+
+/// A parameter with one element moved; dropping it puts the element back.
+struct Restored<'a, 'b, F> {
+    slopes: &'a mut Slopes<'b, F>,
+    position: usize,
+    old: f64,
+}
+
+impl<F> Drop for Restored<'_, '_, F> {
+    fn drop(&mut self) {
+        self.slopes.tape.parameters_mut()[self.position] = self.old;
+    }
+}
+
+/// The elements to check: all, or one drawn from each of `samples` equal parts.
+fn choose(elements: usize, samples: Option<usize>, generator: &mut Xoshiro256PlusPlus) -> Vec<usize> {
+    match samples {
+        Some(samples) if samples < elements => {
+            let start = |part: usize| (part as u128 * elements as u128 / samples as u128) as usize;
+            (0..samples).map(|part| generator.random_range(start(part)..start(part + 1))).collect()
+        }
+        _ => (0..elements).collect(),
+    }
+}
+
+/// The index of element `position` in row-major order.
+fn unravel(shape: &Shape, mut position: usize) -> Vec<usize> {
+    let mut index = shape.extents().to_vec();
+    for entry in index.iter_mut().rev() {
+        let extent = *entry;
+        *entry = position % extent;
+        position /= extent;
+    }
+    index
+}

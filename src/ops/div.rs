@@ -1,0 +1,69 @@
+//! The quotient of two arrays, broadcast.
+
+use crate::error::Error;
+use crate::ops::binary::{Binary, PairwiseFunction};
+use crate::tape::Var;
+use lanegrad_kernels::isa::{Isa, Lanes, Scalar};
+
+/// y = a / b; da = dy / b, db = -dy a / b^2.
+#[derive(Clone, Copy, Debug)]
+pub struct Div;
+
+impl<'t, T: Scalar> std::ops::Div for Var<'t, T> {
+    type Output = Self;
+    fn div(self, other: Self) -> Self {
+        self.tape().apply(Binary(Div), &[self, other])
+    }
+}
+
+impl<'t, T: Scalar> Var<'t, T> {
+    /// The quotient of the two, broadcast.
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if the shapes do not fit.
+    pub fn try_div(self, other: Self) -> Result<Self, Error> {
+        self.tape().try_apply(Binary(Div), &[self, other])
+    }
+}
+
+impl<T: Scalar> PairwiseFunction<T> for Div {
+    const NAME: &'static str = "div";
+
+    #[inline(always)]
+    fn value<S: Isa>(self, isa: S, a: T::Lanes<S>, b: T::Lanes<S>) -> T::Lanes<S> {
+        a.div(isa, b)
+    }
+
+    #[inline(always)]
+    fn left<S: Isa>(self, isa: S, _: T::Lanes<S>, b: T::Lanes<S>, dy: T::Lanes<S>) -> T::Lanes<S> {
+        dy.div(isa, b)
+    }
+
+    #[inline(always)]
+    fn right<S: Isa>(self, isa: S, a: T::Lanes<S>, b: T::Lanes<S>, dy: T::Lanes<S>) -> T::Lanes<S> {
+        let quotient = a.div(isa, b).div(isa, b);
+        T::Lanes::<S>::splat(isa, T::ZERO).sub(isa, dy.mul(isa, quotient))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::check::{array, every_broadcast};
+    use crate::tape::Tape;
+
+    #[test]
+    fn gradient() {
+        every_broadcast(|x| x[0] / x[1], array);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_named() {
+        let tape = Tape::<f64>::new();
+        let (a, b) = (tape.variable(&array(&[2, 3], 1)), tape.variable(&array(&[4], 2)));
+        let message = "div: shapes [2, 3] and [4] do not fit";
+        assert_eq!(a.try_div(b).unwrap_err().to_string(), message);
+        assert!(tape.finish().is_ok());
+        assert_eq!((a / b).value().unwrap_err().to_string(), message);
+        assert_eq!(tape.finish().unwrap_err().to_string(), message);
+    }
+}

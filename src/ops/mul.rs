@@ -1,0 +1,68 @@
+//! The product of two arrays, broadcast.
+
+use crate::error::Error;
+use crate::ops::binary::{Binary, PairwiseFunction};
+use crate::tape::Var;
+use lanegrad_kernels::isa::{Isa, Lanes, Scalar};
+
+/// y = a b; da = dy b, db = dy a.
+#[derive(Clone, Copy, Debug)]
+pub struct Mul;
+
+impl<'t, T: Scalar> std::ops::Mul for Var<'t, T> {
+    type Output = Self;
+    fn mul(self, other: Self) -> Self {
+        self.tape().apply(Binary(Mul), &[self, other])
+    }
+}
+
+impl<'t, T: Scalar> Var<'t, T> {
+    /// The product of the two, broadcast.
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if the shapes do not fit.
+    pub fn try_mul(self, other: Self) -> Result<Self, Error> {
+        self.tape().try_apply(Binary(Mul), &[self, other])
+    }
+}
+
+impl<T: Scalar> PairwiseFunction<T> for Mul {
+    const NAME: &'static str = "mul";
+
+    #[inline(always)]
+    fn value<S: Isa>(self, isa: S, a: T::Lanes<S>, b: T::Lanes<S>) -> T::Lanes<S> {
+        a.mul(isa, b)
+    }
+
+    #[inline(always)]
+    fn left<S: Isa>(self, isa: S, _: T::Lanes<S>, b: T::Lanes<S>, dy: T::Lanes<S>) -> T::Lanes<S> {
+        dy.mul(isa, b)
+    }
+
+    #[inline(always)]
+    fn right<S: Isa>(self, isa: S, a: T::Lanes<S>, _: T::Lanes<S>, dy: T::Lanes<S>) -> T::Lanes<S> {
+        dy.mul(isa, a)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::check::{array, every_broadcast};
+    use crate::tape::Tape;
+
+    #[test]
+    fn gradient() {
+        every_broadcast(|x| x[0] * x[1], array);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_named() {
+        let tape = Tape::<f64>::new();
+        let (a, b) = (tape.variable(&array(&[2, 3], 1)), tape.variable(&array(&[4], 2)));
+        let message = "mul: shapes [2, 3] and [4] do not fit";
+        assert_eq!(a.try_mul(b).unwrap_err().to_string(), message);
+        assert!(tape.finish().is_ok());
+        assert_eq!((a * b).value().unwrap_err().to_string(), message);
+        assert_eq!(tape.finish().unwrap_err().to_string(), message);
+    }
+}

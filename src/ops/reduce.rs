@@ -1,0 +1,185 @@
+//! Sums and means over dimensions.
+
+use crate::error::Error;
+use crate::shape::Shape;
+use crate::tape::{Backward, Forward, Inputs, Op, Output, Var};
+use lanegrad_kernels::elementwise::{self, Broadcast, BroadcastMut, Function};
+use lanegrad_kernels::isa::{Isa, Lanes, Scalar};
+
+/// The most dimensions of an array that can be summed over.
+const MAX_AXES: usize = 64;
+
+/// y = scale times the sum over some dimensions; dx = scale dy, repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct Sum {
+    /// Bit i is set if dimension i is summed over.
+    axes: u64,
+    /// Whether those dimensions stay, with extent 1.
+    keep: bool,
+    /// Whether the sum is divided by the number of its terms.
+    mean: bool,
+}
+
+impl Sum {
+    /// `shape` with the summed dimensions of extent 1.
+    fn kept(&self, shape: &Shape) -> Shape {
+        let mut kept = shape.clone();
+        for (axis, extent) in kept.extents_mut().iter_mut().enumerate() {
+            if self.axes >> axis & 1 == 1 {
+                *extent = 1;
+            }
+        }
+        kept
+    }
+
+    /// What the sum of an array of this shape is multiplied by.
+    fn scale<T: Scalar>(&self, shape: &Shape) -> T {
+        let summed = |&(axis, _): &(usize, &usize)| self.axes >> axis & 1 == 1;
+        let terms: usize = shape.extents().iter().enumerate().filter(summed).map(|(_, &extent)| extent).product();
+        if self.mean { T::from_f64(1.0 / terms as f64) } else { T::ONE }
+    }
+}
+
+/// scale x.
+#[derive(Clone, Copy)]
+struct Scale<T>(T);
+
+impl<T: Scalar> Function<T, 1> for Scale<T> {
+    #[inline(always)]
+    fn lanes<S: Isa>(&self, isa: S, [x]: [T::Lanes<S>; 1]) -> T::Lanes<S> {
+        x.mul(isa, T::Lanes::<S>::splat(isa, self.0))
+    }
+}
+
+impl<'t, T: Scalar> Var<'t, T> {
+    /// The sum over the dimensions in `axes` (negative ones count from the last). A failure poisons the result.
+    pub fn sum(self, axes: impl AsRef<[isize]>) -> Self {
+        self.reduce(axes.as_ref(), false, false)
+    }
+
+    /// [`Var::sum`] that leaves the dimensions in place, with extent 1.
+    pub fn sum_keep(self, axes: impl AsRef<[isize]>) -> Self {
+        self.reduce(axes.as_ref(), true, false)
+    }
+
+    /// The sum of all elements: one number.
+    pub fn sum_all(self) -> Self {
+        self.tape().apply(Sum { axes: u64::MAX, keep: false, mean: false }, &[self])
+    }
+
+    /// The mean over the dimensions in `axes` (negative ones count from the last). A failure poisons the result.
+    pub fn mean(self, axes: impl AsRef<[isize]>) -> Self {
+        self.reduce(axes.as_ref(), false, true)
+    }
+
+    /// [`Var::mean`] that leaves the dimensions in place, with extent 1.
+    pub fn mean_keep(self, axes: impl AsRef<[isize]>) -> Self {
+        self.reduce(axes.as_ref(), true, true)
+    }
+
+    /// The mean of all elements: one number.
+    pub fn mean_all(self) -> Self {
+        self.tape().apply(Sum { axes: u64::MAX, keep: false, mean: true }, &[self])
+    }
+
+    fn reduce(self, axes: &[isize], keep: bool, mean: bool) -> Self {
+        let bits = self.shape().and_then(|shape| {
+            axes.iter().try_fold(0, |bits, &axis| Ok::<u64, Error>(bits | 1 << (shape.axis(axis)? % MAX_AXES)))
+        });
+        match bits {
+            Ok(axes) => self.tape().apply(Sum { axes, keep, mean }, &[self]),
+            Err(error) => self.tape().fail(error),
+        }
+    }
+
+    /// The Euclidean norm over the dimensions in `axes`, which stay with extent 1: the square root of the sum of squares
+    /// plus `epsilon`, which keeps the derivative finite at zero.
+    pub fn norm_keep(self, axes: impl AsRef<[isize]>, epsilon: T) -> Self {
+        (self.square().sum_keep(axes) + epsilon).sqrt()
+    }
+
+    /// The Euclidean norm of all elements: the square root of the sum of squares.
+    pub fn norm(self) -> Self {
+        self.square().sum_all().sqrt()
+    }
+}
+
+impl<T: Scalar> Op<T> for Sum {
+    fn name(&self) -> &'static str {
+        if self.mean { "mean" } else { "sum" }
+    }
+
+    fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
+        let shape = inputs.shape(0);
+        if shape.rank() > MAX_AXES {
+            return Err(Error::Shape {
+                op: "sum",
+                shape: shape.clone(),
+                wanted: "at most 64 dimensions can be summed",
+            });
+        }
+        if self.keep {
+            return Ok(Output::of(self.kept(shape)));
+        }
+        let mut left = shape.clone();
+        for axis in (0..shape.rank()).rev().filter(|axis| self.axes >> axis & 1 == 1) {
+            left = left.without(axis);
+        }
+        Ok(Output::of(left))
+    }
+
+    fn forward(&self, pass: Forward<'_, T>) -> Result<(), Error> {
+        let shape = pass.inputs.shape(0);
+        let (own, strides) = (shape.broadcast_strides(shape)?, self.kept(shape).broadcast_strides(shape)?);
+        pass.output.fill(T::ZERO);
+        let x = Broadcast { values: pass.inputs.values(0), strides: own.extents() };
+        let y = BroadcastMut { values: pass.output, strides: strides.extents() };
+        elementwise::accumulate_broadcast(Scale(T::ONE), shape.extents(), [x], y)?;
+        let scale = self.scale::<T>(shape);
+        if scale != T::ONE {
+            pass.output.iter_mut().for_each(|y| *y = *y * scale);
+        }
+        Ok(())
+    }
+
+    fn vjp(&self, mut pass: Backward<'_, T>) -> Result<(), Error> {
+        let shape = pass.inputs.shape(0);
+        let (own, strides) = (shape.broadcast_strides(shape)?, self.kept(shape).broadcast_strides(shape)?);
+        let dy = Broadcast { values: pass.gradient, strides: strides.extents() };
+        let Some(dx) = pass.input_gradient(0) else { return Ok(()) };
+        let (dx, add) = dx.parts();
+        let f = Scale(self.scale::<T>(shape));
+        if !add {
+            return Ok(elementwise::map_broadcast(f, shape.extents(), [dy], dx)?);
+        }
+        let dx = BroadcastMut { values: dx, strides: own.extents() };
+        Ok(elementwise::accumulate_broadcast(f, shape.extents(), [dy], dx)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::check::{array, smooth};
+    use crate::tape::Tape;
+
+    #[test]
+    fn gradient() {
+        for axes in [&[0][..], &[1], &[2], &[-1], &[0, 2], &[0, 1], &[1, 2], &[0, 1, 2], &[]] {
+            smooth(|x| (x[0] * x[0]).sum(axes).tanh(), &[array(&[2, 3, 4], 1)]);
+            smooth(|x| x[0] / x[0].square().mean_keep(axes), &[array(&[2, 3, 4], 1)]);
+        }
+        smooth(|x| x[0].sum_all() * x[0].mean_all(), &[array(&[2, 35], 1)]);
+        smooth(|x| x[0].norm() + (x[0] / x[0].norm_keep([-1], 1e-3)).sum_all(), &[array(&[3, 4], 1)]);
+    }
+
+    #[test]
+    fn shapes_and_values() {
+        let tape = Tape::<f64>::new();
+        let x = tape.variable(&crate::tensor::Tensor::arange(24).unwrap().reshape([2, 3, 4]).unwrap());
+        assert_eq!(x.sum([0, -1]).value().unwrap().values(), [60.0, 92.0, 124.0]);
+        assert_eq!(x.mean([0, -1]).value().unwrap().values(), [7.5, 11.5, 15.5]);
+        assert_eq!(x.sum_keep([1]).shape().unwrap().extents(), [2, 1, 4]);
+        assert_eq!(x.sum_all().item().unwrap(), 276.0);
+        assert_eq!(x.sum([3]).value().unwrap_err().to_string(), "there is no axis 3 in shape [2, 3, 4]");
+    }
+}

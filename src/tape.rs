@@ -1,0 +1,320 @@
+//! The tape: records what is computed, and goes back over it for the gradients.
+//!
+//! ```
+//! use lanegrad::tape::Tape;
+//! let tape = Tape::<f64>::new();
+//! let (x, y, z) = (tape.scalar(-2.0).named("x"), tape.scalar(5.0).named("y"), tape.scalar(-4.0).named("z"));
+//! let q = (x + y).named("q");
+//! let f = (q * z).named("f");
+//! f.backward()?;
+//! assert_eq!(f.item()?, -12.0);
+//! let gradients = [x, y, z, q].map(|v| v.gradient().unwrap().item().unwrap());
+//! assert_eq!(gradients, [-4.0, -4.0, 3.0, -4.0]);
+//! # Ok::<(), lanegrad::Error>(())
+//! ```
+//!
+//! Each operation is computed when it is recorded, and what backpropagation gives are numbers: the gradient at this point,
+//! never an expression for it.
+//!
+//! **Ownership.** The tape owns the parameters: a [`Param`] is an index that outlives steps, while a [`Var`] borrows the
+//! tape and dies at [`Tape::reset`], so that a stale one does not compile. Values lie in one flat arena and gradients in
+//! another, the parameters first in both, so that an update rule goes over all of them in one pass
+//! ([`Tape::parameters_and_gradients`]). Memory is kept from step to step: a step like the one before it allocates nothing.
+//!
+//! **Errors.** An operator never panics. The first operation that fails leaves its error in the tape and yields a poisoned
+//! variable; operations on that do nothing, and its value, its backpropagation and [`Tape::finish`] return the error. What
+//! has a `try_` twin can be asked at once.
+//!
+//! **Wrong numbers are errors.** Backpropagation consumes what was recorded: a second one before [`Tape::reset`] is refused,
+//! and so is one over values that were computed before the parameters changed.
+
+mod graph;
+mod op;
+mod recording;
+mod var;
+
+pub use graph::{Graph, GraphNode};
+pub use op::{Backward, Forward, InputGradient, Inputs, Op, Output};
+pub use var::Var;
+
+use crate::error::Error;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use lanegrad_kernels::isa::Scalar;
+use recording::{Kind, Recording};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A parameter: its place on the tape that owns it, valid as long as that tape is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Param {
+    tape: u64,
+    index: u32,
+}
+
+/// What a tape says of one of its parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParameterInfo<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its shape.
+    pub shape: &'a Shape,
+    /// Where it lies in the flat parameters and gradients.
+    pub range: Range<usize>,
+    /// Whether an update rule changes it; if not, it is a buffer ([`Tape::buffer`]) whose gradient is always zero.
+    pub trained: bool,
+}
+
+/// What is computed, from the parameters on; see the [module](self).
+#[derive(Debug)]
+pub struct Tape<T: Scalar = f32> {
+    identity: u64,
+    recording: RefCell<Recording<T>>,
+    failure: RefCell<Option<Arc<Error>>>,
+}
+
+impl<T: Scalar> Default for Tape<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Scalar> Tape<T> {
+    /// An empty tape, in training mode.
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let identity = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { identity, recording: RefCell::new(Recording::new()), failure: RefCell::new(None) }
+    }
+
+    /// Adds a parameter with an initial value.
+    ///
+    /// # Errors
+    /// [`Error::Tape`] if something else was recorded since the last reset, or the name is taken; [`Error::TooLarge`] if there
+    /// is no memory for it.
+    pub fn parameter(&mut self, name: impl Into<Cow<'static, str>>, value: &Tensor<T>) -> Result<Param, Error> {
+        let index = self.recording.get_mut().parameter(Kind::Parameter, name.into(), value)?;
+        Ok(Param { tape: self.identity, index })
+    }
+
+    /// Adds an array that lives as long as the parameters do but is not trained: running statistics, say.
+    ///
+    /// # Errors
+    /// Those of [`Tape::parameter`].
+    pub fn buffer(&mut self, name: impl Into<Cow<'static, str>>, value: &Tensor<T>) -> Result<Param, Error> {
+        let index = self.recording.get_mut().parameter(Kind::Buffer, name.into(), value)?;
+        Ok(Param { tape: self.identity, index })
+    }
+
+    /// The parameter as a variable of this recording.
+    pub fn param(&self, param: Param) -> Var<'_, T> {
+        if param.tape != self.identity {
+            return self.fail(Error::Tape("a parameter of another tape"));
+        }
+        Var::new(self, param.index)
+    }
+
+    /// A leaf that gets a gradient, with the value of `tensor`.
+    pub fn variable(&self, tensor: &Tensor<T>) -> Var<'_, T> {
+        self.leaf(Kind::Variable, tensor.shape(), |values| {
+            values.copy_from_slice(tensor.values());
+            Ok(())
+        })
+    }
+
+    /// A leaf of one number that gets a gradient.
+    pub fn scalar(&self, value: T) -> Var<'_, T> {
+        self.leaf(Kind::Variable, &Shape::scalar(), |values| {
+            values[0] = value;
+            Ok(())
+        })
+    }
+
+    /// A leaf without gradient, with the value of `tensor`.
+    pub fn constant(&self, tensor: &Tensor<T>) -> Var<'_, T> {
+        self.leaf(Kind::Constant, tensor.shape(), |values| {
+            values.copy_from_slice(tensor.values());
+            Ok(())
+        })
+    }
+
+    /// A leaf without gradient whose elements `fill` writes, in row-major order; it finds there whatever was left.
+    ///
+    /// This is how a mini-batch comes onto the tape without a copy in between.
+    pub fn constant_with(
+        &self,
+        shape: impl Into<Shape>,
+        fill: impl FnOnce(&mut [T]) -> Result<(), Error>,
+    ) -> Var<'_, T> {
+        self.leaf(Kind::Constant, &shape.into(), fill)
+    }
+
+    fn leaf(&self, kind: Kind, shape: &Shape, fill: impl FnOnce(&mut [T]) -> Result<(), Error>) -> Var<'_, T> {
+        let recorded = match self.recording.try_borrow_mut() {
+            Ok(mut recording) => recording.leaf(kind, shape, fill),
+            Err(_) => Err(IN_USE),
+        };
+        self.variable_or_poison(recorded)
+    }
+
+    /// Records `op` on `inputs` and computes it. If it fails, the tape keeps the error and the result is poisoned.
+    pub fn apply<'t, O: Op<T>>(&'t self, op: O, inputs: &[Var<'t, T>]) -> Var<'t, T> {
+        match self.try_apply(op, inputs) {
+            Ok(output) => output,
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Records `op` on `inputs` and computes it.
+    ///
+    /// # Errors
+    /// The error of an input that is poisoned, and those of the operation. Nothing is recorded then.
+    pub fn try_apply<'t, O: Op<T>>(&'t self, op: O, inputs: &[Var<'t, T>]) -> Result<Var<'t, T>, Error> {
+        for input in inputs {
+            if !std::ptr::eq(input.tape(), self) {
+                return Err(Error::Tape("a variable of another tape"));
+            }
+            input.check()?;
+        }
+        let mut recording = self.recording.try_borrow_mut().map_err(|_| IN_USE)?;
+        let index = recording.operation(op, inputs.iter().map(|input| input.index()))?;
+        Ok(Var::new(self, index))
+    }
+
+    fn variable_or_poison(&self, recorded: Result<u32, Error>) -> Var<'_, T> {
+        match recorded {
+            Ok(index) => Var::new(self, index),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Keeps the first error, and yields a poisoned variable.
+    pub fn fail(&self, error: Error) -> Var<'_, T> {
+        let mut failure = self.failure.borrow_mut();
+        if failure.is_none() {
+            *failure = Some(match error {
+                Error::Failed(shared) => shared,
+                error => Arc::new(error),
+            });
+        }
+        Var::poisoned(self)
+    }
+
+    /// Whether all operations since the last reset succeeded.
+    ///
+    /// # Errors
+    /// The error of the first that failed.
+    pub fn finish(&self) -> Result<(), Error> {
+        match &*self.failure.borrow() {
+            Some(error) => Err(Error::Failed(error.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The variable that was given this name in this recording; the last one, if several were.
+    ///
+    /// # Errors
+    /// [`Error::Name`] if there is none.
+    pub fn find(&self, name: &str) -> Result<Var<'_, T>, Error> {
+        match self.recording.borrow().find(name) {
+            Some(index) => Ok(Var::new(self, index)),
+            None => Err(Error::Name(name.into())),
+        }
+    }
+
+    /// Forgets everything but the parameters, their gradients, and the memory. Counts as the end of a step.
+    pub fn reset(&mut self) {
+        self.recording.get_mut().reset();
+        *self.failure.get_mut() = None;
+    }
+
+    /// Number of resets so far: what random operations, such as dropout, are keyed by.
+    pub fn step(&self) -> u64 {
+        self.recording.borrow().step
+    }
+
+    /// Sets the number of resets so far, to go on where another tape stopped.
+    pub fn set_step(&mut self, step: u64) {
+        self.recording.get_mut().step = step;
+    }
+
+    /// Whether layers behave as in training (dropout drops, batch normalisation uses the batch) and gradients can be had.
+    pub fn is_training(&self) -> bool {
+        self.recording.borrow().training
+    }
+
+    /// Chooses between training and evaluation. What is recorded in evaluation has no gradient and takes no memory for one.
+    pub fn set_training(&mut self, training: bool) {
+        self.recording.get_mut().training = training;
+    }
+
+    /// Name, shape and place of each parameter, in the order in which they were added.
+    pub fn for_each_parameter(&self, mut visit: impl FnMut(ParameterInfo<'_>)) {
+        self.recording.borrow().parameters().for_each(&mut visit);
+    }
+
+    /// Number of numbers in all parameters that are trained.
+    pub fn parameter_count(&self) -> usize {
+        self.recording.borrow().parameters().filter(|info| info.trained).map(|info| info.range.len()).sum()
+    }
+
+    /// The flat parameters, each at its [`ParameterInfo::range`]; what lies between them has no meaning.
+    ///
+    /// Values that were computed before are out of date then: backpropagation over them is refused until a reset.
+    pub fn parameters_mut(&mut self) -> &mut [T] {
+        self.parameters_and_gradients().0
+    }
+
+    /// The flat parameters, to be changed, and their gradients, which lie at the same places; see
+    /// [`Tape::parameters_mut`].
+    pub fn parameters_and_gradients(&mut self) -> (&mut [T], &[T]) {
+        self.recording.get_mut().parameters_and_gradients()
+    }
+
+    /// A copy of a parameter's value.
+    ///
+    /// # Errors
+    /// [`Error::Tape`] if it belongs to another tape.
+    pub fn value(&self, param: Param) -> Result<Tensor<T>, Error> {
+        self.own(param)?;
+        Var::new(self, param.index).value()
+    }
+
+    /// A copy of a parameter's gradient, zero if the value that was differentiated does not depend on it.
+    ///
+    /// # Errors
+    /// [`Error::Tape`] if it belongs to another tape, or nothing was differentiated yet.
+    pub fn gradient(&self, param: Param) -> Result<Tensor<T>, Error> {
+        self.own(param)?;
+        Var::new(self, param.index).gradient()
+    }
+
+    /// Replaces a parameter's value; see [`Tape::parameters_mut`].
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if the shape differs, [`Error::Tape`] if it belongs to another tape. Nothing is changed then.
+    pub fn set_value(&mut self, param: Param, value: &Tensor<T>) -> Result<(), Error> {
+        self.own(param)?;
+        self.recording.get_mut().set_parameter(param.index, value)
+    }
+
+    fn own(&self, param: Param) -> Result<(), Error> {
+        if param.tape == self.identity { Ok(()) } else { Err(Error::Tape("a parameter of another tape")) }
+    }
+
+    /// The computational graph as it is now, with values and gradients: to look at, not to compute with.
+    pub fn graph(&self) -> Graph {
+        Graph::new(&self.recording.borrow())
+    }
+
+    /// Bytes of memory that the tape holds for values, gradients and residuals.
+    pub fn memory(&self) -> usize {
+        self.recording.borrow().memory()
+    }
+}
+
+/// What an operation meets that is recorded while a closure looks into the tape.
+const IN_USE: Error = Error::Tape("nothing can be recorded while values of the tape are being looked at");

@@ -1,0 +1,350 @@
+//! The arenas and nodes behind a tape.
+
+use super::ParameterInfo;
+use super::op::{Backward, Forward, Inputs, Op};
+use crate::error::Error;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use lanegrad_kernels::aligned::{AlignedVec, CACHE_LINE};
+use lanegrad_kernels::isa::Scalar;
+use std::any::Any;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A leaf that outlives resets and gets a gradient.
+    Parameter,
+    /// A leaf that outlives resets and gets none.
+    Buffer,
+    /// A leaf that gets a gradient.
+    Variable,
+    /// A leaf without one.
+    Constant,
+    /// The result of an operation.
+    Operation,
+}
+
+/// One value on the tape.
+#[derive(Debug)]
+pub(super) struct Node<T> {
+    pub kind: Kind,
+    /// The operation; that of an earlier recording if this node is a leaf now.
+    pub op: Option<Box<dyn Op<T>>>,
+    /// Where its inputs stand among the edges.
+    pub edges: Range<usize>,
+    pub shape: Shape,
+    /// Its place in the arena of values.
+    pub value: Range<usize>,
+    /// Its start in the arena of gradients, if it wants one.
+    pub gradient: usize,
+    pub residual: Range<usize>,
+    pub wants_gradient: bool,
+    pub name: Cow<'static, str>,
+}
+
+/// The nodes of a tape and the arenas that their numbers lie in, parameters first.
+#[derive(Debug)]
+pub(super) struct Recording<T> {
+    values: AlignedVec<T>,
+    gradients: AlignedVec<T>,
+    residuals: AlignedVec<T>,
+    /// The first `length` are in use; those beyond are kept for their memory.
+    nodes: Vec<Node<T>>,
+    length: usize,
+    /// Inputs of the nodes, one after the other.
+    edges: Vec<u32>,
+    /// How many of the nodes are parameters.
+    parameters: usize,
+    /// Length of the arena of gradients that this recording needs.
+    gradient_length: usize,
+    /// Nodes whose gradient has been written, during and after backpropagation.
+    reached: Vec<bool>,
+    differentiated: bool,
+    /// Whether parameters changed after something was computed from them.
+    outdated: bool,
+    pub training: bool,
+    pub step: u64,
+}
+
+/// Rounds a place in an arena up to a cache line.
+fn aligned<T>(position: usize) -> usize {
+    position.next_multiple_of(CACHE_LINE / size_of::<T>())
+}
+
+impl<T: Scalar> Recording<T> {
+    pub fn new() -> Self {
+        Self {
+            values: AlignedVec::default(),
+            gradients: AlignedVec::default(),
+            residuals: AlignedVec::default(),
+            nodes: Vec::new(),
+            length: 0,
+            edges: Vec::new(),
+            parameters: 0,
+            gradient_length: 0,
+            reached: Vec::new(),
+            differentiated: false,
+            outdated: false,
+            training: true,
+            step: 0,
+        }
+    }
+
+    pub fn parameter(&mut self, kind: Kind, name: Cow<'static, str>, value: &Tensor<T>) -> Result<u32, Error> {
+        if self.length != self.parameters {
+            return Err(Error::Tape("a parameter can only be added to a tape with nothing recorded on it"));
+        }
+        if self.find(&name).is_some() {
+            return Err(Error::Tape("two parameters of one name"));
+        }
+        // A parameter's gradient has a place whatever the mode, and a buffer's too, so that one range serves both arenas.
+        let index = self.node(kind, value.shape().clone(), 0, true)?;
+        let node = &mut self.nodes[index];
+        node.wants_gradient = kind == Kind::Parameter;
+        node.name = name;
+        self.values[node.value.clone()].copy_from_slice(value.values());
+        self.parameters = self.length;
+        Ok(index as u32)
+    }
+
+    pub fn leaf(
+        &mut self,
+        kind: Kind,
+        shape: &Shape,
+        fill: impl FnOnce(&mut [T]) -> Result<(), Error>,
+    ) -> Result<u32, Error> {
+        let wants_gradient = kind != Kind::Constant && self.training;
+        let index = self.node(kind, shape.clone(), 0, wants_gradient)?;
+        let range = self.nodes[index].value.clone();
+        let edges = self.edges.len();
+        self.nodes[index].edges = edges..edges;
+        fill(&mut self.values[range]).inspect_err(|_| self.pop())?;
+        Ok(index as u32)
+    }
+
+    /// Records `op` on `inputs`, which are indices of nodes in use, and computes it.
+    pub fn operation<O: Op<T>>(&mut self, op: O, inputs: impl Iterator<Item = u32>) -> Result<u32, Error> {
+        let first_edge = self.edges.len();
+        self.edges.extend(inputs);
+        let edges = first_edge..self.edges.len();
+        let recorded = self.compute(op, edges);
+        if recorded.is_err() {
+            self.edges.truncate(first_edge);
+        }
+        recorded
+    }
+
+    fn compute<O: Op<T>>(&mut self, op: O, edges: Range<usize>) -> Result<u32, Error> {
+        let inputs = Inputs { nodes: &self.nodes, edges: &self.edges[edges.clone()], values: &self.values };
+        let output = op.output(inputs)?;
+        let wants_gradient = self.training && (0..inputs.len()).any(|i| inputs.wants_gradient(i));
+        let index = self.node(Kind::Operation, output.shape, output.residual, wants_gradient)?;
+        let node = &mut self.nodes[index];
+        node.edges = edges.clone();
+        // The box of an earlier step is used again if it held the same kind of operation.
+        match node.op.as_mut().and_then(|kept| (kept.as_mut() as &mut dyn Any).downcast_mut::<O>()) {
+            Some(kept) => *kept = op,
+            None => node.op = Some(Box::new(op)),
+        }
+        let node = &self.nodes[index];
+        let (earlier, rest) = self.values.split_at_mut(node.value.start);
+        let pass = Forward {
+            inputs: Inputs { nodes: &self.nodes, edges: &self.edges[edges], values: earlier },
+            shape: &node.shape,
+            output: &mut rest[..node.value.len()],
+            residual: &mut self.residuals[node.residual.clone()],
+            step: self.step,
+        };
+        let op = node.op.as_ref().expect("stored above");
+        op.forward(pass).inspect_err(|_| self.pop())?;
+        Ok(index as u32)
+    }
+
+    /// Makes room for one more node and its numbers.
+    fn node(&mut self, kind: Kind, shape: Shape, residual: usize, wants_gradient: bool) -> Result<usize, Error> {
+        let too_large = |shape: &Shape| Error::TooLarge { shape: shape.clone() };
+        let elements = shape.elements()?;
+        let index = self.length;
+        if index >= u32::MAX as usize {
+            return Err(Error::Tape("more operations than a tape can hold"));
+        }
+        let end = |start: usize, length: usize| start.checked_add(length).ok_or_else(|| too_large(&shape));
+        let (start, residual_start) = (aligned::<T>(self.values.len()), aligned::<T>(self.residuals.len()));
+        let value = start..end(start, elements)?;
+        let residual = residual_start..end(residual_start, residual)?;
+        let gradient = aligned::<T>(self.gradient_length);
+        let gradient_end = if wants_gradient { end(gradient, elements)? } else { self.gradient_length };
+        let (old_values, old_residuals) = (self.values.len(), self.residuals.len());
+        self.values.try_resize(value.end).map_err(|_| too_large(&shape))?;
+        if self.residuals.try_resize(residual.end).is_err() {
+            self.values.resize(old_values);
+            self.residuals.resize(old_residuals);
+            return Err(too_large(&shape));
+        }
+        self.gradient_length = gradient_end;
+        self.length += 1;
+        let edges = 0..0;
+        if let Some(node) = self.nodes.get_mut(index) {
+            let op = node.op.take();
+            *node = Node { kind, op, edges, shape, value, gradient, residual, wants_gradient, name: Cow::Borrowed("") };
+        } else {
+            let name = Cow::Borrowed("");
+            self.nodes.push(Node { kind, op: None, edges, shape, value, gradient, residual, wants_gradient, name });
+        }
+        Ok(index)
+    }
+
+    /// Takes the last node back.
+    fn pop(&mut self) {
+        self.truncate(self.length - 1);
+    }
+
+    /// Keeps the first `length` nodes.
+    fn truncate(&mut self, length: usize) {
+        let last = self.nodes[..length].last();
+        self.values.resize(last.map_or(0, |node| node.value.end));
+        self.residuals.resize(last.map_or(0, |node| node.residual.end));
+        self.edges.truncate(last.map_or(0, |node| node.edges.end));
+        let with_gradient =
+            self.nodes[..length].iter().rev().find(|node| node.wants_gradient || node.kind == Kind::Buffer);
+        self.gradient_length = with_gradient.map_or(0, |node| node.gradient + node.value.len());
+        self.length = length;
+    }
+
+    pub fn reset(&mut self) {
+        self.truncate(self.parameters);
+        self.outdated = false;
+        self.step = self.step.wrapping_add(1);
+        // The gradients of the parameters can still be read, but nothing else may be differentiated into them twice.
+        if self.differentiated {
+            self.reached.truncate(self.parameters);
+        }
+        self.differentiated = false;
+    }
+
+    pub fn nodes(&self) -> &[Node<T>] {
+        &self.nodes[..self.length]
+    }
+
+    pub fn inputs(&self, node: &Node<T>) -> &[u32] {
+        &self.edges[node.edges.clone()]
+    }
+
+    pub fn values(&self, index: usize) -> &[T] {
+        &self.values[self.nodes[index].value.clone()]
+    }
+
+    pub fn set_name(&mut self, index: usize, name: Cow<'static, str>) {
+        self.nodes[index].name = name;
+    }
+
+    pub fn find(&self, name: &str) -> Option<u32> {
+        self.nodes().iter().rposition(|node| node.name == name).map(|index| index as u32)
+    }
+
+    pub fn parameters(&self) -> impl Iterator<Item = ParameterInfo<'_>> {
+        self.nodes[..self.parameters].iter().map(|node| ParameterInfo {
+            name: &node.name,
+            shape: &node.shape,
+            range: node.value.clone(),
+            trained: node.kind == Kind::Parameter,
+        })
+    }
+
+    /// Elements from the start of the arenas to the end of the last parameter.
+    fn parameter_end(&self) -> usize {
+        self.nodes[..self.parameters].last().map_or(0, |node| node.value.end)
+    }
+
+    pub fn parameters_and_gradients(&mut self) -> (&mut [T], &[T]) {
+        self.outdated |= self.length > self.parameters;
+        let end = self.parameter_end();
+        if self.gradients.len() < end {
+            self.gradients.resize(end);
+        }
+        (&mut self.values[..end], &self.gradients[..end])
+    }
+
+    pub fn set_parameter(&mut self, index: u32, value: &Tensor<T>) -> Result<(), Error> {
+        let node = &self.nodes[index as usize];
+        if node.shape != *value.shape() {
+            let (left, right) = (node.shape.clone(), value.shape().clone());
+            return Err(Error::Shapes { op: "parameter", left, right });
+        }
+        self.values[node.value.clone()].copy_from_slice(value.values());
+        self.outdated |= self.length > self.parameters;
+        Ok(())
+    }
+
+    /// The gradient of a node, if something was differentiated; `None` inside stands for zeros.
+    pub fn gradient(&self, index: usize) -> Result<Option<&[T]>, Error> {
+        let node = &self.nodes[index];
+        if !node.wants_gradient {
+            return Err(Error::Tape("a constant, or a value that depends on nothing but constants, has no gradient"));
+        }
+        match self.reached.get(index) {
+            Some(true) => Ok(Some(&self.gradients[node.gradient..][..node.value.len()])),
+            Some(false) => Ok(None),
+            None => Err(Error::Tape("there is no gradient before backpropagation")),
+        }
+    }
+
+    pub fn memory(&self) -> usize {
+        (self.values.len() + self.gradients.len() + self.residuals.len()) * size_of::<T>()
+    }
+
+    /// Goes back from node `root`, whose cotangent is `seed` (ones, if there is none).
+    pub fn backward(&mut self, root: usize, seed: Option<&[T]>) -> Result<(), Error> {
+        if self.differentiated {
+            return Err(Error::Tape("backpropagation ran already; reset the tape and compute anew before the next"));
+        }
+        if self.outdated {
+            return Err(Error::Tape(
+                "parameters were changed after this was computed from them; reset and compute anew",
+            ));
+        }
+        if !self.nodes[root].wants_gradient {
+            return Err(Error::Tape("this value depends on no variable or parameter that wants a gradient"));
+        }
+        let shape = || Error::TooLarge { shape: self.nodes[root].shape.clone() };
+        self.gradients.try_resize(self.gradient_length).map_err(|_| shape())?;
+        self.reached.clear();
+        self.reached.resize(self.length, false);
+        let start = self.nodes[root].gradient;
+        let gradient = &mut self.gradients[start..][..self.nodes[root].value.len()];
+        match seed {
+            Some(seed) => gradient.copy_from_slice(seed),
+            None => gradient.fill(T::ONE),
+        }
+        self.reached[root] = true;
+        self.differentiated = true;
+        for index in (self.parameters..=root).rev() {
+            if self.reached[index] && self.nodes[index].kind == Kind::Operation {
+                self.go_back_over(index)?;
+            }
+        }
+        for (node, _) in self.nodes[..self.parameters].iter().zip(&self.reached).filter(|(_, reached)| !**reached) {
+            self.gradients[node.gradient..][..node.value.len()].fill(T::ZERO);
+        }
+        Ok(())
+    }
+
+    fn go_back_over(&mut self, index: usize) -> Result<(), Error> {
+        let node = &self.nodes[index];
+        // The inputs of a node precede it in every arena.
+        let (gradients, rest) = self.gradients.split_at_mut(node.gradient);
+        let pass = Backward {
+            inputs: Inputs { nodes: &self.nodes, edges: &self.edges[node.edges.clone()], values: &self.values },
+            shape: &node.shape,
+            output: &self.values[node.value.clone()],
+            gradient: &rest[..node.value.len()],
+            residual: &mut self.residuals[node.residual.clone()],
+            step: self.step,
+            gradients,
+            reached: &mut self.reached,
+        };
+        node.op.as_ref().expect("an operation's node has its operation").vjp(pass)
+    }
+}

@@ -1,0 +1,336 @@
+//! What the tape promises, through the public API.
+
+use lanegrad::Error;
+use lanegrad::gradcheck::{GradientCheck, Verdict, gradcheck};
+use lanegrad::kernels::isa::Scalar;
+use lanegrad::tape::{Backward, Forward, Inputs, Op, Output, Tape, Var};
+use lanegrad::tensor::Tensor;
+
+fn item(v: Var<'_, f64>) -> f64 {
+    v.gradient().unwrap().item().unwrap()
+}
+
+#[test]
+fn forks_add() {
+    let tape = Tape::<f64>::new();
+    let x = tape.scalar(3.0);
+    (x * x + x).backward().unwrap();
+    assert_eq!(item(x), 7.0);
+    let tape = Tape::<f64>::new();
+    let x = tape.scalar(2.0);
+    (x * x * x).backward().unwrap();
+    assert_eq!(item(x), 12.0);
+}
+
+#[test]
+fn a_second_backpropagation_is_an_error() {
+    let mut tape = Tape::<f64>::new();
+    let w = tape.parameter("w", &Tensor::scalar(2.0)).unwrap();
+    let y = tape.param(w).square();
+    y.backward().unwrap();
+    assert!(matches!(y.backward(), Err(Error::Tape(_))));
+    assert_eq!(tape.gradient(w).unwrap().item().unwrap(), 4.0);
+    tape.reset();
+    tape.param(w).square().backward().unwrap();
+    assert_eq!(tape.gradient(w).unwrap().item().unwrap(), 4.0);
+}
+
+#[test]
+fn values_of_old_parameters_cannot_be_differentiated() {
+    let mut tape = Tape::<f64>::new();
+    let w = tape.parameter("w", &Tensor::scalar(2.0)).unwrap();
+    let _ = tape.param(w).square().named("loss");
+    tape.parameters_mut()[0] = 3.0;
+    let loss = tape.find("loss").unwrap();
+    assert_eq!(loss.item().unwrap(), 4.0);
+    assert!(matches!(loss.backward(), Err(Error::Tape(_))));
+    tape.reset();
+    tape.param(w).square().backward().unwrap();
+    assert_eq!(tape.gradient(w).unwrap().item().unwrap(), 6.0);
+    assert!(matches!(tape.find("loss"), Err(Error::Name(_))));
+}
+
+#[test]
+fn a_failed_operation_poisons_what_depends_on_it_and_nothing_else() {
+    let mut tape = Tape::<f64>::new();
+    let a = tape.variable(&Tensor::ones([2, 3]).unwrap());
+    let b = tape.variable(&Tensor::ones([4, 5]).unwrap());
+    let bad = ((a.matmul(b) + a).exp() * b).sum_all().named("never");
+    let good = a.sum_all();
+    let message = "matmul: shapes [2, 3] and [4, 5] do not fit";
+    assert_eq!(bad.item().unwrap_err().to_string(), message);
+    assert_eq!(bad.backward().unwrap_err().to_string(), message);
+    assert_eq!(bad.shape().unwrap_err().to_string(), message);
+    assert_eq!(tape.finish().unwrap_err().to_string(), message);
+    assert_eq!(good.item().unwrap(), 6.0);
+    good.backward().unwrap();
+    assert!(tape.find("never").is_err());
+    tape.reset();
+    tape.finish().unwrap();
+}
+
+#[test]
+fn variables_of_another_tape_are_refused() {
+    let (here, there) = (Tape::<f64>::new(), Tape::<f64>::new());
+    let (x, y) = (here.scalar(1.0), there.scalar(2.0));
+    assert!(matches!((x + y).check(), Err(Error::Failed(_))));
+    let mut owner = Tape::<f64>::new();
+    let w = owner.parameter("w", &Tensor::scalar(1.0)).unwrap();
+    assert!(there.param(w).check().is_err());
+    assert!(there.value(w).is_err());
+}
+
+#[test]
+fn nothing_is_recorded_while_values_are_looked_at() {
+    let tape = Tape::<f64>::new();
+    let x = tape.scalar(1.0);
+    let inner = x.look(|_| (x + x).check().is_err()).unwrap();
+    assert!(inner);
+    assert!(x.look(|_| x.backward().is_err()).unwrap());
+}
+
+#[test]
+fn gradients_before_backpropagation_and_of_constants_are_errors() {
+    let tape = Tape::<f64>::new();
+    let (x, c) = (tape.scalar(1.0), tape.constant(&Tensor::scalar(2.0)));
+    let unused = tape.scalar(5.0);
+    assert!(x.gradient().is_err());
+    assert!((c * c).backward().is_err());
+    let y = x * c;
+    y.backward().unwrap();
+    assert!(c.gradient().is_err());
+    assert_eq!(item(unused), 0.0);
+    assert_eq!(item(y), 1.0);
+    assert!(tape.variable(&Tensor::ones([2]).unwrap()).backward().is_err());
+}
+
+#[test]
+fn parameters_come_before_everything_else() {
+    let mut tape = Tape::<f64>::new();
+    tape.parameter("w", &Tensor::scalar(1.0)).unwrap();
+    assert!(tape.parameter("w", &Tensor::scalar(1.0)).is_err());
+    let _ = tape.scalar(1.0);
+    assert!(tape.parameter("v", &Tensor::scalar(1.0)).is_err());
+    tape.reset();
+    let v = tape.parameter("v", &Tensor::ones([3]).unwrap()).unwrap();
+    assert!(tape.set_value(v, &Tensor::ones([2]).unwrap()).is_err());
+    tape.set_value(v, &Tensor::full([3], 4.0).unwrap()).unwrap();
+    assert_eq!(tape.value(v).unwrap().values(), [4.0; 3]);
+    assert_eq!(tape.parameter_count(), 4);
+}
+
+#[test]
+fn evaluation_records_no_gradients() {
+    let mut tape = Tape::<f64>::new();
+    let w = tape.parameter("w", &Tensor::scalar(2.0)).unwrap();
+    tape.set_training(false);
+    let y = tape.param(w).square();
+    assert_eq!(y.item().unwrap(), 4.0);
+    assert!(y.backward().is_err());
+    tape.set_training(true);
+    tape.reset();
+    tape.param(w).square().backward().unwrap();
+}
+
+#[test]
+fn a_hundred_thousand_operations_deep() {
+    let tape = Tape::<f64>::new();
+    let x = tape.scalar(0.5);
+    let mut y = x;
+    for _ in 0..100_000 {
+        y = y + x * 1e-5;
+    }
+    y.backward().unwrap();
+    assert!((item(x) - 2.0).abs() < 1e-9);
+}
+
+#[test]
+fn memory_is_constant_over_ten_thousand_steps() {
+    let mut tape = Tape::<f32>::new();
+    let w = tape.parameter("w", &Tensor::full([10, 10], 0.1).unwrap()).unwrap();
+    let x = Tensor::ones([4, 10]).unwrap();
+    let step = |tape: &mut Tape<f32>| {
+        tape.reset();
+        let loss = tape.constant(&x).matmul(tape.param(w)).tanh().square().mean_all();
+        loss.backward().unwrap();
+        let (parameters, gradients) = tape.parameters_and_gradients();
+        parameters.iter_mut().zip(gradients).for_each(|(w, dw)| *w -= 0.1 * dw);
+        tape.memory()
+    };
+    let first = step(&mut tape);
+    for _ in 0..10_000 {
+        assert_eq!(step(&mut tape), first);
+    }
+}
+
+#[test]
+fn graphs_show_names_values_and_gradients() {
+    let tape = Tape::<f64>::new();
+    let (x, y, z) = (tape.scalar(-2.0).named("x"), tape.scalar(5.0).named("y"), tape.scalar(-4.0).named("z"));
+    let q = (x + y).named("q");
+    let f = (q * z).named("f");
+    f.backward().unwrap();
+    let graph = tape.graph();
+    let (text, dot) = (graph.to_string(), graph.dot());
+    for (name, value, gradient) in
+        [("x", "-2", "-4"), ("y", "5", "-4"), ("z", "-4", "3"), ("q", "3", "-4"), ("f", "-12", "1")]
+    {
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        assert!(line.contains(&format!("value {value} ")) && line.ends_with(&format!("gradient {gradient}")), "{line}");
+        let node = dot.lines().find(|line| line.contains(&format!("<b>{name}</b>"))).unwrap();
+        assert!(node.contains(&format!(">{value}<")) && node.contains(&format!(">{gradient}<")), "{node}");
+    }
+    assert_eq!(dot.matches("->").count(), 4);
+}
+
+/// y = x^3, with a derivative that forgets the 3 on one element.
+#[derive(Debug)]
+struct WrongCube;
+
+impl<T: Scalar> Op<T> for WrongCube {
+    fn name(&self) -> &'static str {
+        "wrong cube"
+    }
+    fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
+        Ok(Output::of(inputs.shape(0)))
+    }
+    fn forward(&self, pass: Forward<'_, T>) -> Result<(), Error> {
+        pass.output.iter_mut().zip(pass.inputs.values(0)).for_each(|(y, &x)| *y = x * x * x);
+        Ok(())
+    }
+    fn vjp(&self, mut pass: Backward<'_, T>) -> Result<(), Error> {
+        let (x, dy) = (pass.inputs.values(0), pass.gradient);
+        if let Some(dx) = pass.input_gradient(0) {
+            for (i, dx) in dx.accumulator().iter_mut().enumerate() {
+                let three = if i == 4 { T::ONE } else { T::from_f64(3.0) };
+                *dx += three * x[i] * x[i] * dy[i];
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_wrong_vjp_is_caught_and_named() {
+    let x = Tensor::linspace(0.5, 2.0, 6).unwrap().reshape([2, 3]).unwrap();
+    let report = gradcheck(|x| x[0].tape().apply(WrongCube, &[x[0]]), &[x]).unwrap();
+    let worst = &report.elements[0];
+    assert_eq!((worst.parameter.as_str(), worst.index.as_slice(), worst.verdict), ("x0", &[1, 1][..], Verdict::Wrong));
+    assert!((worst.numerical / worst.analytic - 3.0).abs() < 1e-6);
+    assert!(report.elements[1..].iter().all(|element| element.verdict == Verdict::Good));
+    assert!(!report.passes());
+    assert!(report.to_string().lines().nth(1).unwrap().contains("x0[1, 1]"));
+}
+
+/// A sign error, as the notes have it.
+#[test]
+fn a_planted_sign_error_is_caught() {
+    #[derive(Debug)]
+    struct Negated;
+    impl<T: Scalar> Op<T> for Negated {
+        fn name(&self) -> &'static str {
+            "negated"
+        }
+        fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
+            Ok(Output::of(inputs.shape(0)))
+        }
+        fn forward(&self, pass: Forward<'_, T>) -> Result<(), Error> {
+            pass.output.copy_from_slice(pass.inputs.values(0));
+            Ok(())
+        }
+        fn vjp(&self, mut pass: Backward<'_, T>) -> Result<(), Error> {
+            let dy = pass.gradient;
+            if let Some(dx) = pass.input_gradient(0) {
+                dx.accumulator().iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += -dy);
+            }
+            Ok(())
+        }
+    }
+    let report = gradcheck(|x| x[0].tape().apply(Negated, &[x[0]]), &[Tensor::ones([2]).unwrap()]).unwrap();
+    assert_eq!(report.verdict(), Verdict::Wrong);
+}
+
+#[test]
+fn kinks_are_told_from_errors() {
+    // 0 is a kink of the rectifier; 4e-6 has it within a step of 1e-5.
+    let x = Tensor::from_slice([4], &[0.0, 4e-6, 1.0, -1.0]).unwrap();
+    let report = gradcheck(|x| (x[0].relu() * 3.0 + x[0].square()).sum_all(), &[x]).unwrap();
+    let verdict = |i: usize| report.elements.iter().find(|element| element.index == [i]).unwrap().verdict;
+    assert_eq!([0, 1, 2, 3].map(verdict), [Verdict::Kink, Verdict::Kink, Verdict::Good, Verdict::Good]);
+    assert!(report.passes());
+}
+
+#[test]
+fn calls_are_counted_and_parameters_restored() {
+    use lanegrad::gradcheck::{Differences, numerical_gradient, numerical_gradient_with};
+    let mut x = Tensor::<f64>::from_fn([2, 3], |i| 0.1 + i as f64 / 3.0).unwrap();
+    let before: Vec<u64> = x.values().iter().map(|x| x.to_bits()).collect();
+    let mut calls = 0;
+    numerical_gradient(
+        |x| {
+            calls += 1;
+            x.values().iter().sum()
+        },
+        &mut x,
+    );
+    assert_eq!(calls, 7);
+    calls = 0;
+    numerical_gradient_with(
+        |x| {
+            calls += 1;
+            x.values().iter().sum()
+        },
+        &mut x,
+        Differences::Centred,
+        1e-5,
+    );
+    assert_eq!(calls, 12);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut calls = 0;
+        numerical_gradient(
+            |_| {
+                calls += 1;
+                if calls == 4 { panic!("as a test does") } else { 0.0 }
+            },
+            &mut x,
+        )
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(x.values().iter().map(|x| x.to_bits()).collect::<Vec<_>>(), before);
+
+    let mut tape = Tape::new();
+    let w = tape.parameter("w", &x).unwrap();
+    for (differences, calls) in [(Differences::Forward, 7), (Differences::Centred, 12)] {
+        let check = GradientCheck { differences, ..GradientCheck::default() };
+        let report = check.run(&mut tape, |tape| tape.param(w).sum_all()).unwrap();
+        assert_eq!((report.calls, report.probes), (calls, 0));
+    }
+    let sampled = GradientCheck { samples: Some(2), ..GradientCheck::default() };
+    let report = sampled.run(&mut tape, |tape| tape.param(w).square().sum_all()).unwrap();
+    assert_eq!(report.coverage, [("w".to_string(), 2, 6)]);
+    let mut calls = 0;
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        GradientCheck::default().run(&mut tape, |tape| {
+            calls += 1;
+            assert!(calls < 5, "as a test does");
+            tape.param(w).square().sum_all()
+        })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(tape.value(w).unwrap().values().iter().map(|x| x.to_bits()).collect::<Vec<_>>(), before);
+}
+
+#[test]
+fn the_error_of_differences_falls_as_it_should() {
+    use lanegrad::gradcheck::{Differences, numerical_gradient_with};
+    let error = |differences, step| {
+        let mut x = Tensor::scalar(0.7);
+        let slope = numerical_gradient_with(|x| x.values()[0].exp(), &mut x, differences, step);
+        (slope.values()[0] - 0.7_f64.exp()).abs()
+    };
+    for step in [1e-2, 1e-3] {
+        let forward = error(Differences::Forward, step) / error(Differences::Forward, step / 2.0);
+        let centred = error(Differences::Centred, step) / error(Differences::Centred, step / 2.0);
+        assert!((forward - 2.0).abs() < 0.02 && (centred - 4.0).abs() < 0.02, "{forward} {centred}");
+    }
+}
