@@ -242,7 +242,7 @@ pub const MAX_LANES: usize = 16;
 /// One vector register of `T` at the level of `S`.
 ///
 /// Every operation works lane by lane, rounds each result once (but [`Lanes::mul_add`] at a level without fused
-/// multiply-add: twice) and costs one or two instructions.
+/// multiply-add: twice) and costs one or two instructions; division and square root take several cycles each.
 pub trait Lanes<S: Isa, T: Scalar>: Copy {
     /// Number of lanes.
     const COUNT: usize;
@@ -288,6 +288,8 @@ pub trait Lanes<S: Isa, T: Scalar>: Copy {
     fn mul(self, isa: S, other: Self) -> Self;
     /// `self / other`.
     fn div(self, isa: S, other: Self) -> Self;
+    /// Square root; NaN below zero.
+    fn sqrt(self, isa: S) -> Self;
     /// `self * factor + addend`.
     fn mul_add(self, isa: S, factor: Self, addend: Self) -> Self;
     /// Where `self > other` (false for NaN), `then`, else `otherwise`.

@@ -179,6 +179,11 @@ impl Lanes<Avx2, f32> for __m256 {
         unsafe { _mm256_div_ps(self, other) }
     }
     #[inline(always)]
+    fn sqrt(self, _: Avx2) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_sqrt_ps(self) }
+    }
+    #[inline(always)]
     fn mul_add(self, _: Avx2, factor: Self, addend: Self) -> Self {
         // SAFETY: the token proves FMA.
         unsafe { _mm256_fmadd_ps(self, factor, addend) }
@@ -268,6 +273,11 @@ impl Lanes<Avx2, f64> for __m256d {
     fn div(self, _: Avx2, other: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_div_pd(self, other) }
+    }
+    #[inline(always)]
+    fn sqrt(self, _: Avx2) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_sqrt_pd(self) }
     }
     #[inline(always)]
     fn mul_add(self, _: Avx2, factor: Self, addend: Self) -> Self {

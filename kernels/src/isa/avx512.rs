@@ -184,6 +184,11 @@ impl Lanes<Avx512, f32> for __m512 {
         unsafe { _mm512_div_ps(self, other) }
     }
     #[inline(always)]
+    fn sqrt(self, _: Avx512) -> Self {
+        // SAFETY: the token proves AVX-512.
+        unsafe { _mm512_sqrt_ps(self) }
+    }
+    #[inline(always)]
     fn mul_add(self, _: Avx512, factor: Self, addend: Self) -> Self {
         // SAFETY: the token proves AVX-512.
         unsafe { _mm512_fmadd_ps(self, factor, addend) }
@@ -268,6 +273,11 @@ impl Lanes<Avx512, f64> for __m512d {
     fn div(self, _: Avx512, other: Self) -> Self {
         // SAFETY: the token proves AVX-512.
         unsafe { _mm512_div_pd(self, other) }
+    }
+    #[inline(always)]
+    fn sqrt(self, _: Avx512) -> Self {
+        // SAFETY: the token proves AVX-512.
+        unsafe { _mm512_sqrt_pd(self) }
     }
     #[inline(always)]
     fn mul_add(self, _: Avx512, factor: Self, addend: Self) -> Self {

@@ -140,6 +140,10 @@ impl Lanes<Portable, f32> for f32x4 {
         self / other
     }
     #[inline(always)]
+    fn sqrt(self, _: Portable) -> Self {
+        Self::sqrt(self)
+    }
+    #[inline(always)]
     fn mul_add(self, _: Portable, factor: Self, addend: Self) -> Self {
         Self::mul_add(self, factor, addend)
     }
@@ -213,6 +217,10 @@ impl Lanes<Portable, f64> for f64x2 {
     #[inline(always)]
     fn div(self, _: Portable, other: Self) -> Self {
         self / other
+    }
+    #[inline(always)]
+    fn sqrt(self, _: Portable) -> Self {
+        Self::sqrt(self)
     }
     #[inline(always)]
     fn mul_add(self, _: Portable, factor: Self, addend: Self) -> Self {
