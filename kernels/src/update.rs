@@ -94,7 +94,8 @@ pub fn update<T: Scalar, R: Rule<T>>(
 
 /// [`update()`] of the elements that lie in `segments`, in one pass; what lies between them is neither read nor written.
 ///
-/// Segments that are not regularised are updated without `decay` and without the rule's own weight decay.
+/// A slot of `state` may be longer than the parameters, so that each starts on a cache line: `state` is as many vectors of
+/// one length as the rule has slots. Segments that are not regularised are updated without `decay` and without the rule's own weight decay.
 ///
 /// # Errors
 /// As [`update()`], and [`Error::Segment`] if the segments are not ascending, disjoint and within `parameters`.
@@ -106,5 +107,5 @@ pub fn update_segments<T: Scalar, R: Rule<T>>(
     gradient: &[T],
     state: &mut [T],
 ) -> Result<(), Error> {
-    dispatch::dispatch(Update::new(rule, decay, parameters, gradient, state)?.of_segments(segments)?)
+    dispatch::dispatch(Update::of_segments(rule, decay, segments, parameters, gradient, state)?)
 }

@@ -45,10 +45,15 @@ struct Pass<'a, T> {
 
 impl<T: Scalar> Pass<'_, T> {
     fn with<R: Rule<T>>(self, rule: R) -> Result<(), Error> {
-        let state = &mut self.state[..R::SLOTS * self.parameters.len()];
-        let update = Update::new(rule, self.decay, self.parameters, self.gradient, state)?;
-        let update = if let Some(segments) = self.segments { update.of_segments(segments)? } else { update };
-        dispatch_at(self.level, update)
+        let Self { level, decay, segments, parameters, gradient, state } = self;
+        // A pass over segments gets slots that are longer than the parameters.
+        let slot = state.len() / 3;
+        let state = &mut state[..R::SLOTS * slot];
+        let update = match segments {
+            Some(segments) => Update::of_segments(rule, decay, segments, parameters, gradient, state)?,
+            None => Update::new(rule, decay, parameters, gradient, state)?,
+        };
+        dispatch_at(level, update)
     }
 
     fn run(self, rule: Plain, step: u64) -> Result<(), Error> {
@@ -126,6 +131,7 @@ fn segments() -> Vec<Segment> {
 #[test]
 fn a_pass_over_segments_is_a_pass_over_each() {
     const LENGTH: usize = 100_000;
+    const SLOT: usize = LENGTH + 16;
     let segments = segments();
     let gap = |i: usize| !segments.iter().any(|segment| segment.range.contains(&i));
     let arena = |seed| {
@@ -137,11 +143,11 @@ fn a_pass_over_segments_is_a_pass_over_each() {
     let decay = 0.02;
     for rule in RULES {
         let level = supported().last().unwrap();
-        let state = uniform::<f32>(3, 3 * LENGTH).iter().map(|x| x * x).collect::<Vec<f32>>();
+        let state = uniform::<f32>(3, 3 * SLOT).iter().map(|x| x * x).collect::<Vec<f32>>();
         let mut wanted = start.clone();
         let mut wanted_state = state.clone();
         for Segment { range, regularised } in &segments {
-            let mut part: Vec<f32> = (0..3).flat_map(|k| state[k * LENGTH..][range.clone()].to_vec()).collect();
+            let mut part: Vec<f32> = (0..3).flat_map(|k| state[k * SLOT..][range.clone()].to_vec()).collect();
             let rule = match (rule, *regularised) {
                 (Plain::AdamW { rate, beta1, beta2, epsilon, .. }, false) => {
                     Plain::Adam { rate, beta1, beta2, epsilon }
@@ -156,7 +162,7 @@ fn a_pass_over_segments_is_a_pass_over_each() {
             let gradient = &dx[range.clone()];
             Pass { level, decay, segments: None, parameters, gradient, state: &mut part }.run(rule, 5).unwrap();
             for k in 0..3 {
-                wanted_state[k * LENGTH..][range.clone()].copy_from_slice(&part[k * range.len()..][..range.len()]);
+                wanted_state[k * SLOT..][range.clone()].copy_from_slice(&part[k * range.len()..][..range.len()]);
             }
         }
         for threads in [1, 2, 3] {

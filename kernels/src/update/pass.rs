@@ -18,7 +18,10 @@ pub struct Segment {
 
 impl Segment {
     /// Checks that `segments` ascend, do not overlap, and lie in `length` elements.
-    pub(super) fn check(segments: &[Self], length: usize) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Segment`] if not.
+    pub fn check(segments: &[Self], length: usize) -> Result<(), Error> {
         let mut earliest = 0;
         for (position, Self { range, .. }) in segments.iter().enumerate() {
             if range.start < earliest || range.end < range.start || range.end > length {
@@ -119,6 +122,8 @@ pub struct Update<'a, T, R> {
     parameters: &'a mut [T],
     gradient: &'a [T],
     state: &'a mut [T],
+    /// Elements from one slot of the state to the next.
+    stride: usize,
 }
 
 impl<'a, T: Scalar, R: Rule<T>> Update<'a, T, R> {
@@ -133,37 +138,50 @@ impl<'a, T: Scalar, R: Rule<T>> Update<'a, T, R> {
         gradient: &'a [T],
         state: &'a mut [T],
     ) -> Result<Self, Error> {
-        const { assert!(R::SLOTS <= MAX_SLOTS) };
-        let length = parameters.len();
-        if gradient.len() != length {
-            let (expected, found) = ((1, length), (1, gradient.len()));
-            return Err(Error::Shape { what: "gradient and parameters", expected, found });
-        }
-        if Some(state.len()) != R::SLOTS.checked_mul(length) {
-            let (expected, found) = ((R::SLOTS, length), (1, state.len()));
-            return Err(Error::Shape { what: "state of the update rule", expected, found });
-        }
-        Ok(Self { rule, decay, segments: None, parameters, gradient, state })
+        let stride = parameters.len();
+        Self { rule, decay, segments: None, parameters, gradient, state, stride }.checked()
     }
 
-    /// The same for the elements of `segments` only; see [`super::update_segments`].
+    /// See [`super::update_segments`].
     ///
     /// # Errors
-    /// [`Error::Segment`] if the segments are not ascending, disjoint and within the parameters.
-    pub fn of_segments(self, segments: &'a [Segment]) -> Result<Self, Error> {
-        Segment::check(segments, self.parameters.len())?;
-        Ok(Self { segments: Some(segments), ..self })
+    /// [`Error::Shape`] if the lengths do not agree; [`Error::Segment`] if the segments are not ascending, disjoint and within
+    /// the parameters.
+    pub fn of_segments(
+        rule: R,
+        decay: T,
+        segments: &'a [Segment],
+        parameters: &'a mut [T],
+        gradient: &'a [T],
+        state: &'a mut [T],
+    ) -> Result<Self, Error> {
+        Segment::check(segments, parameters.len())?;
+        let stride = (state.len() / R::SLOTS.max(1)).max(parameters.len());
+        Self { rule, decay, segments: Some(segments), parameters, gradient, state, stride }.checked()
+    }
+
+    fn checked(self) -> Result<Self, Error> {
+        const { assert!(R::SLOTS <= MAX_SLOTS) };
+        let length = self.parameters.len();
+        if self.gradient.len() != length {
+            let (expected, found) = ((1, length), (1, self.gradient.len()));
+            return Err(Error::Shape { what: "gradient and parameters", expected, found });
+        }
+        if Some(self.state.len()) != R::SLOTS.checked_mul(self.stride) {
+            let (expected, found) = ((R::SLOTS, length), (1, self.state.len()));
+            return Err(Error::Shape { what: "state of the update rule", expected, found });
+        }
+        Ok(self)
     }
 }
 
 impl<T: Scalar, R: Rule<T>> Kernel for Update<'_, T, R> {
     type Output = ();
     fn run<S: Isa>(self, isa: S) {
-        let Self { rule, decay, segments, parameters, gradient, state } = self;
-        let length = parameters.len();
-        let whole = [Segment { range: 0..length, regularised: true }];
+        let Self { rule, decay, segments, parameters, gradient, state, stride } = self;
+        let whole = [Segment { range: 0..parameters.len(), regularised: true }];
         let mut slots = <[&mut [T]; MAX_SLOTS]>::default();
-        for (slot, vector) in slots.iter_mut().zip(state.chunks_mut(length.max(1))) {
+        for (slot, vector) in slots.iter_mut().zip(state.chunks_mut(stride.max(1))) {
             *slot = vector;
         }
         let part = Part { first: 0, values: parameters, gradient, slots };
