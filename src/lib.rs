@@ -23,7 +23,8 @@
 //!
 //! * [`data`]: images that stay bytes: CIFAR-10, and a synthetic set of the same shape.
 //! * [`linear`]: the linear classifier and its training step.
-//! * [`optim`]: update rules.
+//! * [`optim`]: update rules, their state for a whole network, clipping.
+//! * [`schedule`]: step sizes that change over a training.
 //! * [`train`]: mini-batches and steps.
 //! * [`kernels`]: what all of it runs on, for whoever wants only a matrix product or a fused classifier step.
 
@@ -33,6 +34,7 @@ pub mod data;
 pub mod error;
 pub mod linear;
 pub mod optim;
+pub mod schedule;
 pub mod train;
 
 pub use error::Error;
