@@ -23,7 +23,8 @@
 //!
 //! * [`data`]: images that stay bytes: CIFAR-10, and a synthetic set of the same shape.
 //! * [`linear`]: the linear classifier and its training step.
-//! * [`optim`]: update rules.
+//! * [`optim`]: update rules, their state for a whole network, clipping.
+//! * [`schedule`]: step sizes that change over a training.
 //! * [`train`]: mini-batches and steps.
 //! * [`kernels`]: what all of it runs on, for whoever wants only a matrix product or a fused classifier step.
 
@@ -37,6 +38,7 @@ pub mod linear;
 pub mod nn;
 pub mod ops;
 pub mod optim;
+pub mod schedule;
 pub mod shape;
 pub mod tape;
 pub mod tensor;

@@ -2,6 +2,10 @@
 //!
 //! Everything here is computed in `f64`, one element after the other, straight from its definition.
 
+mod update;
+
+pub use update::UpdateRule;
+
 use crate::classifier::Loss;
 
 /// C <- alpha A B + beta C for A of m x k, B of k x n, C of m x n elements, given as functions of row and column.
@@ -115,18 +119,6 @@ pub fn classifier(
     }
     result
 }
-
-/// Gradient descent with `decay` times the parameter added to its gradient: the new parameter.
-pub fn sgd(rate: f64, decay: f64, parameter: f64, gradient: f64) -> f64 {
-    parameter - rate * (gradient + decay * parameter)
-}
-
-/// Momentum, likewise: the new parameter and velocity.
-pub fn momentum(rate: f64, momentum: f64, decay: f64, parameter: f64, gradient: f64, velocity: f64) -> (f64, f64) {
-    let velocity = momentum * velocity - rate * (gradient + decay * parameter);
-    (parameter + velocity, velocity)
-}
-
 /// x - ln(sum of exp(x)), the sum along the middle dimension of `extents`, for a row-major x.
 pub fn log_softmax(x: &[f64], [outer, extent, inner]: [usize; 3]) -> Vec<f64> {
     let mut y = x.to_vec();
