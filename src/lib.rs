@@ -1,8 +1,8 @@
 //! Lanegrad trains linear classifiers on the CPU at the speed of the processor.
 //!
 //! ```
-//! use lanegrad::data::synthetic;
-//! use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer, Normalisation};
+//! use lanegrad::data::{Normalisation, synthetic};
+//! use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer};
 //! use lanegrad::optim::Optimizer;
 //! use lanegrad::train::{Sampler, Sampling, steps};
 //! use lanegrad::{Loss, kernels::parallel::Threads};
@@ -35,6 +35,7 @@ pub mod error;
 pub mod gradcheck;
 pub mod init;
 pub mod linear;
+pub mod loss;
 pub mod nn;
 pub mod ops;
 pub mod optim;
@@ -46,4 +47,4 @@ pub mod train;
 
 pub use error::Error;
 pub use lanegrad_kernels as kernels;
-pub use lanegrad_kernels::classifier::Loss;
+pub use loss::Loss;

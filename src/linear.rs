@@ -3,51 +3,18 @@
 //! Weights apply to normalised pixels, (x - mean) scale. The kernels apply *folded* weights to the bytes instead, and each
 //! step folds the weights anew while it updates them: see [`lanegrad_kernels::classifier`].
 
-use crate::data::Images;
+use crate::data::{Images, Normalisation};
 use crate::error::Error;
+use crate::loss::{Evaluation, Loss, StepLoss};
 use crate::optim::{Optimizer, Rule, WithRule};
 use lanegrad_kernels::aligned::{AlignedVec, padded_row};
-use lanegrad_kernels::classifier::{self, FOLD_BLOCK, Folded, Linear, Loss, Samples, StoreGradient, UpdateWeights};
+use lanegrad_kernels::classifier::{self, FOLD_BLOCK, Folded, Linear, Samples, StoreGradient, UpdateWeights};
 use lanegrad_kernels::isa::Scalar;
 use lanegrad_kernels::update::{Momentum, Segment, Sgd, update, update_segments};
 use lanegrad_kernels::{MatMut, MatRef};
 use rand::SeedableRng;
 use rand_distr::{Distribution, Normal};
 use rand_xoshiro::Xoshiro256PlusPlus;
-
-/// How pixels are normalised before the weights apply: x' = (x - mean) scale, D of each.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Normalisation<T> {
-    /// What is subtracted from each feature.
-    pub mean: Vec<T>,
-    /// What each feature is then multiplied by.
-    pub scale: Vec<T>,
-}
-
-impl<T: Scalar> Normalisation<T> {
-    /// Pixels as they are, 0 to 255.
-    pub fn raw(features: usize) -> Self {
-        Self { mean: vec![T::ZERO; features], scale: vec![T::ONE; features] }
-    }
-
-    /// Pixels minus the mean image of `images`.
-    pub fn mean(images: &Images) -> Self {
-        let mean = images.statistics().mean;
-        Self { mean: mean.into_iter().map(|x| T::from_f64(x.into())).collect(), ..Self::raw(images.features()) }
-    }
-
-    /// Pixels minus the mean image of `images`, each divided by its standard deviation over them.
-    ///
-    /// A pixel that never changes is only centred.
-    pub fn standardize(images: &Images) -> Self {
-        let statistics = images.statistics();
-        let scale = |deviation: f32| if deviation > 0.0 { 1.0 / f64::from(deviation) } else { 1.0 };
-        Self {
-            mean: statistics.mean.into_iter().map(|x| T::from_f64(x.into())).collect(),
-            scale: statistics.standard_deviation.into_iter().map(|x| T::from_f64(scale(x))).collect(),
-        }
-    }
-}
 
 /// Whether the bias is regularised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,31 +23,6 @@ pub enum Bias {
     Separate,
     /// The lecture's bias trick: a last column of W, for a feature that is always 1, regularised as all of W is.
     Trick,
-}
-
-/// What a step or an evaluation found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepLoss {
-    /// Mean loss of the samples.
-    pub data: f64,
-    /// The regulariser, lambda times the sum of squares.
-    pub regularisation: f64,
-}
-
-impl StepLoss {
-    /// The lecture's full loss: data loss plus R(W).
-    pub fn full(self) -> f64 {
-        self.data + self.regularisation
-    }
-}
-
-/// Mean loss and accuracy over a set of images.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Evaluation {
-    /// Mean data loss.
-    pub loss: f64,
-    /// Part of the images whose label has the highest score, 0 to 1.
-    pub accuracy: f64,
 }
 
 /// The parameters of a linear classifier for images: W (C x D) and b (C).
@@ -321,6 +263,16 @@ impl<T: Scalar> LinearTrainer<T> {
     /// The classifier as it is after the last step.
     pub fn classifier(&self) -> &LinearClassifier<T> {
         &self.classifier
+    }
+
+    /// The loss that it lowers.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    /// Sets the optimizer's step size, as a schedule says.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.optimizer = self.optimizer.with_rate(rate);
     }
 
     /// Ends the training.

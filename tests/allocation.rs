@@ -1,9 +1,10 @@
 //! A warm training step allocates nothing. In a binary of its own: the counter sees every thread of the process.
 
 use lanegrad::Loss;
+use lanegrad::data::Normalisation;
 use lanegrad::data::synthetic;
 use lanegrad::kernels::parallel::Threads;
-use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer, Normalisation};
+use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer};
 use lanegrad::optim::{Optimizer, Segment, Updater};
 use lanegrad::train::{Sampler, Sampling, steps};
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,9 +1,10 @@
 //! The linear classifier through the public API, as another crate would use it.
 
+use lanegrad::data::Normalisation;
 use lanegrad::data::{Images, synthetic};
 use lanegrad::kernels::parallel::Threads;
 use lanegrad::kernels::reference::{self, UpdateRule};
-use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer, Normalisation};
+use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer};
 use lanegrad::optim::Optimizer;
 use lanegrad::train::{Sampler, Sampling, steps};
 use lanegrad::{Error, Loss};

@@ -132,3 +132,10 @@ pub fn log_softmax(x: &[f64], [outer, extent, inner]: [usize; 3]) -> Vec<f64> {
     }
     y
 }
+
+/// (x - mean) scale for the rows of `data` that `index` names, one after the other.
+pub fn gather(data: &[Vec<f64>], index: &[u32], mean: &[f64], scale: &[f64]) -> Vec<f64> {
+    let row =
+        |&i: &u32| data[i as usize].iter().zip(mean.iter().zip(scale)).map(|(x, (mean, scale))| (x - mean) * scale);
+    index.iter().flat_map(row).collect()
+}
