@@ -122,7 +122,8 @@ fn default_rate(options: &TrainOptions) -> f64 {
         OptimizerName::Momentum | OptimizerName::Nesterov => 0.1 * rate,
         // Its steps shrink with the root of their number.
         OptimizerName::Adagrad => 10.0 * scaled,
-        OptimizerName::Adadelta => 1.0,
+        // Its own steps, meant for networks, are too long here by a factor of 30 or more.
+        OptimizerName::Adadelta => 300.0 * scaled,
         OptimizerName::RmsProp | OptimizerName::Adam | OptimizerName::AdamW => scaled,
         OptimizerName::GravesRmsProp => 0.1 * scaled,
         // Every step is a full one.
