@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`gemm()`], [`sgemm`], [`dgemm`] | C <- alpha A B + beta C at any strides |
 //! | [`classifier`] | a linear classifier's loss and gradients, fused, on bytes or floats |
+//! | [`conv`] | convolutions of images and their gradients |
+//! | [`pool`] | maximum and average pooling of images and their gradients |
 //! | [`update`] | in-place update rules |
 //! | [`math`] | elementary functions |
 //! | [`peak`] | the multiply-add rate of this machine |
@@ -21,6 +23,7 @@
 
 pub mod aligned;
 pub mod classifier;
+pub mod conv;
 pub mod dispatch;
 pub mod gemm;
 pub mod isa;
@@ -28,6 +31,7 @@ pub mod math;
 pub mod matrix;
 pub mod parallel;
 pub mod peak;
+pub mod pool;
 pub mod reference;
 pub mod update;
 
@@ -37,6 +41,6 @@ mod error;
 pub mod instances;
 mod workspace;
 
-pub use error::Error;
+pub use error::{Error, Wanted};
 pub use gemm::{dgemm, gemm, sgemm};
 pub use matrix::{MatMut, MatRef};
