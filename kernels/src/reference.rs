@@ -2,6 +2,9 @@
 //!
 //! Everything here is computed in `f64`, one element after the other, straight from its definition.
 
+pub mod conv;
+pub mod pool;
+
 use crate::classifier::Loss;
 
 /// C <- alpha A B + beta C for A of m x k, B of k x n, C of m x n elements, given as functions of row and column.
