@@ -21,14 +21,24 @@
 //! A layer's numbers lie on the tape it was made for, under its name (`fc1.weight`, `fc1.bias`); the layer itself only knows
 //! where. Images are NHWC: batch, height, width, channels.
 
+pub mod models;
+
 mod activation;
+mod batch_norm;
+mod conv2d;
 mod dropout;
 mod linear;
+mod local_response_norm;
+mod pool2d;
 mod sequential;
 
 pub use activation::{Relu, Sigmoid, Tanh};
+pub use batch_norm::BatchNorm;
+pub use conv2d::Conv2d;
 pub use dropout::Dropout;
 pub use linear::Linear;
+pub use local_response_norm::LocalResponseNorm;
+pub use pool2d::{AvgPool2d, MaxPool2d};
 pub use sequential::{Flatten, Sequential};
 
 use crate::tape::Var;

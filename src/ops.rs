@@ -1,26 +1,35 @@
 //! Operations on the tape, one a file: what it computes, its vjp, and its gradient check.
 
+pub(crate) mod along;
 pub mod binary;
 pub mod unary;
 
 pub mod abs;
 pub mod add;
+pub mod batch_norm;
 pub mod binary_cross_entropy;
+pub mod classify;
 pub mod concat;
 pub mod constants;
+pub mod conv2d;
 pub mod cross_entropy;
 pub mod div;
 pub mod dropout;
 pub mod exp;
+pub mod extreme;
 pub mod extremum;
 pub mod gather;
 pub mod hinge;
 pub mod linear;
 pub mod ln;
+pub mod local_response_norm;
+pub mod log_softmax;
+pub mod log_sum_exp;
 pub mod matmul;
 pub mod mul;
 pub mod neg;
 pub mod permute;
+pub mod pool2d;
 pub mod pow;
 pub mod reduce;
 pub mod relu;
@@ -28,6 +37,7 @@ pub mod reshape;
 pub mod roll;
 pub mod sigmoid;
 pub mod slice;
+pub mod softmax;
 pub mod softplus;
 pub mod sqrt;
 pub mod squared_error;

@@ -302,6 +302,21 @@ impl<T: Scalar> Tape<T> {
         self.recording.get_mut().set_parameter(param.index, value)
     }
 
+    /// Changes a buffer while something is recorded: `update` gets what the operation behind `source` keeps, and the buffer.
+    pub(crate) fn update_buffer(
+        &self,
+        buffer: Param,
+        source: Var<'_, T>,
+        update: impl FnOnce(&[T], &mut [T]),
+    ) -> Result<(), Error> {
+        self.own(buffer)?;
+        source.check()?;
+        let mut recording = self.recording.try_borrow_mut().map_err(|_| IN_USE)?;
+        let (residual, value) = recording.residual_and_value(source.index(), buffer.index);
+        update(residual, value);
+        Ok(())
+    }
+
     fn own(&self, param: Param) -> Result<(), Error> {
         if param.tape == self.identity { Ok(()) } else { Err(Error::Tape("a parameter of another tape")) }
     }

@@ -6,37 +6,80 @@ use crate::tape::{Backward, Forward, Inputs, Op, Output, Var};
 use lanegrad_kernels::elementwise::{self, Broadcast, BroadcastMut, Function};
 use lanegrad_kernels::isa::{Isa, Lanes, Scalar};
 
-/// The most dimensions of an array that can be summed over.
+/// The most dimensions of an array that can be reduced.
 const MAX_AXES: usize = 64;
 
-/// y = scale times the sum over some dimensions; dx = scale dy, repeated.
+/// Dimensions of an array that are reduced to one index.
 #[derive(Clone, Copy, Debug)]
-pub struct Sum {
-    /// Bit i is set if dimension i is summed over.
-    axes: u64,
+pub(crate) struct Axes {
+    /// Bit i is set if dimension i is reduced.
+    bits: u64,
     /// Whether those dimensions stay, with extent 1.
     keep: bool,
-    /// Whether the sum is divided by the number of its terms.
-    mean: bool,
 }
 
-impl Sum {
-    /// `shape` with the summed dimensions of extent 1.
-    fn kept(&self, shape: &Shape) -> Shape {
+impl Axes {
+    /// All dimensions.
+    pub const ALL: Self = Self { bits: u64::MAX, keep: false };
+
+    /// Those of `shape` that `axes` names; negative ones count from the last.
+    pub fn new(shape: &Shape, axes: &[isize], keep: bool) -> Result<Self, Error> {
+        let bit = |bits: u64, &axis: &isize| Ok::<u64, Error>(bits | 1 << (shape.axis(axis)? % MAX_AXES));
+        Ok(Self { bits: axes.iter().try_fold(0, bit)?, keep })
+    }
+
+    fn has(&self, axis: usize) -> bool {
+        self.bits >> axis & 1 == 1
+    }
+
+    /// `shape` with the reduced dimensions of extent 1.
+    pub fn kept(&self, shape: &Shape) -> Shape {
         let mut kept = shape.clone();
         for (axis, extent) in kept.extents_mut().iter_mut().enumerate() {
-            if self.axes >> axis & 1 == 1 {
+            if self.has(axis) {
                 *extent = 1;
             }
         }
         kept
     }
 
+    /// How many elements of an array of this shape come together in one.
+    pub fn terms(&self, shape: &Shape) -> usize {
+        let reduced = |&(axis, _): &(usize, &usize)| self.has(axis);
+        shape.extents().iter().enumerate().filter(reduced).map(|(_, &extent)| extent).product()
+    }
+
+    /// The shape of the result for an array of this shape.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if it has more dimensions than can be told apart here.
+    pub fn output(&self, op: &'static str, shape: &Shape) -> Result<Shape, Error> {
+        if shape.rank() > MAX_AXES {
+            return Err(Error::Shape { op, shape: shape.clone(), wanted: "at most 64 dimensions can be reduced" });
+        }
+        if self.keep {
+            return Ok(self.kept(shape));
+        }
+        let mut left = shape.clone();
+        for axis in (0..shape.rank()).rev().filter(|&axis| self.has(axis)) {
+            left = left.without(axis);
+        }
+        Ok(left)
+    }
+}
+
+/// y = scale times the sum over some dimensions; dx = scale dy, repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct Sum {
+    axes: Axes,
+    /// Whether the sum is divided by the number of its terms.
+    mean: bool,
+}
+
+impl Sum {
     /// What the sum of an array of this shape is multiplied by.
     fn scale<T: Scalar>(&self, shape: &Shape) -> T {
-        let summed = |&(axis, _): &(usize, &usize)| self.axes >> axis & 1 == 1;
-        let terms: usize = shape.extents().iter().enumerate().filter(summed).map(|(_, &extent)| extent).product();
-        if self.mean { T::from_f64(1.0 / terms as f64) } else { T::ONE }
+        if self.mean { T::from_f64(1.0 / self.axes.terms(shape) as f64) } else { T::ONE }
     }
 }
 
@@ -64,7 +107,7 @@ impl<'t, T: Scalar> Var<'t, T> {
 
     /// The sum of all elements: one number.
     pub fn sum_all(self) -> Self {
-        self.tape().apply(Sum { axes: u64::MAX, keep: false, mean: false }, &[self])
+        self.tape().apply(Sum { axes: Axes::ALL, mean: false }, &[self])
     }
 
     /// The mean over the dimensions in `axes` (negative ones count from the last). A failure poisons the result.
@@ -79,15 +122,12 @@ impl<'t, T: Scalar> Var<'t, T> {
 
     /// The mean of all elements: one number.
     pub fn mean_all(self) -> Self {
-        self.tape().apply(Sum { axes: u64::MAX, keep: false, mean: true }, &[self])
+        self.tape().apply(Sum { axes: Axes::ALL, mean: true }, &[self])
     }
 
     fn reduce(self, axes: &[isize], keep: bool, mean: bool) -> Self {
-        let bits = self.shape().and_then(|shape| {
-            axes.iter().try_fold(0, |bits, &axis| Ok::<u64, Error>(bits | 1 << (shape.axis(axis)? % MAX_AXES)))
-        });
-        match bits {
-            Ok(axes) => self.tape().apply(Sum { axes, keep, mean }, &[self]),
+        match self.shape().and_then(|shape| Axes::new(&shape, axes, keep)) {
+            Ok(axes) => self.tape().apply(Sum { axes, mean }, &[self]),
             Err(error) => self.tape().fail(error),
         }
     }
@@ -110,27 +150,12 @@ impl<T: Scalar> Op<T> for Sum {
     }
 
     fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
-        let shape = inputs.shape(0);
-        if shape.rank() > MAX_AXES {
-            return Err(Error::Shape {
-                op: "sum",
-                shape: shape.clone(),
-                wanted: "at most 64 dimensions can be summed",
-            });
-        }
-        if self.keep {
-            return Ok(Output::of(self.kept(shape)));
-        }
-        let mut left = shape.clone();
-        for axis in (0..shape.rank()).rev().filter(|axis| self.axes >> axis & 1 == 1) {
-            left = left.without(axis);
-        }
-        Ok(Output::of(left))
+        Ok(Output::of(self.axes.output("sum", inputs.shape(0))?))
     }
 
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), Error> {
         let shape = pass.inputs.shape(0);
-        let (own, strides) = (shape.broadcast_strides(shape)?, self.kept(shape).broadcast_strides(shape)?);
+        let (own, strides) = (shape.broadcast_strides(shape)?, self.axes.kept(shape).broadcast_strides(shape)?);
         pass.output.fill(T::ZERO);
         let x = Broadcast { values: pass.inputs.values(0), strides: own.extents() };
         let y = BroadcastMut { values: pass.output, strides: strides.extents() };
@@ -144,7 +169,7 @@ impl<T: Scalar> Op<T> for Sum {
 
     fn vjp(&self, mut pass: Backward<'_, T>) -> Result<(), Error> {
         let shape = pass.inputs.shape(0);
-        let (own, strides) = (shape.broadcast_strides(shape)?, self.kept(shape).broadcast_strides(shape)?);
+        let (own, strides) = (shape.broadcast_strides(shape)?, self.axes.kept(shape).broadcast_strides(shape)?);
         let dy = Broadcast { values: pass.gradient, strides: strides.extents() };
         let Some(dx) = pass.input_gradient(0) else { return Ok(()) };
         let (dx, add) = dx.parts();

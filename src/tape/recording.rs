@@ -278,6 +278,12 @@ impl<T: Scalar> Recording<T> {
         Ok(())
     }
 
+    /// What the operation of node `source` keeps, and the value of node `target`.
+    pub fn residual_and_value(&mut self, source: u32, target: u32) -> (&[T], &mut [T]) {
+        let (source, target) = (&self.nodes[source as usize], &self.nodes[target as usize]);
+        (&self.residuals[source.residual.clone()], &mut self.values[target.value.clone()])
+    }
+
     /// The gradient of a node, if something was differentiated; `None` inside stands for zeros.
     pub fn gradient(&self, index: usize) -> Result<Option<&[T]>, Error> {
         let node = &self.nodes[index];
