@@ -68,6 +68,15 @@ pub enum Error {
         /// Elements in the data.
         length: usize,
     },
+    /// A convolution or a pooling of this geometry does not exist.
+    Geometry {
+        /// The extent that is wrong.
+        what: &'static str,
+        /// Its value.
+        found: usize,
+        /// What it should have been.
+        wanted: Wanted,
+    },
     /// A thread pool of this many threads could not be started.
     Threads {
         /// Threads that were asked for.
@@ -75,6 +84,31 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
+}
+
+/// What an extent of a geometry must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wanted {
+    /// One or more.
+    AtLeastOne,
+    /// No more than this.
+    AtMost(usize),
+    /// A whole number of times this.
+    MultipleOf(usize),
+    /// So small that the elements, scratch included, can be counted.
+    Countable,
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeastOne => write!(formatter, "at least 1"),
+            Self::AtMost(limit) => write!(formatter, "at most {limit}"),
+            Self::MultipleOf(divisor) => write!(formatter, "a multiple of {divisor}"),
+            Self::Countable => write!(formatter, "small enough for the elements to be counted"),
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -109,6 +143,7 @@ impl fmt::Display for Error {
                 "segment {position} from {} to {} does not lie between {earliest} and {length}, the end of the data",
                 range.0, range.1
             ),
+            Self::Geometry { what, found, wanted } => write!(formatter, "{what} is {found}; it must be {wanted}"),
             Self::Threads { requested, reason } => {
                 write!(formatter, "a pool of {requested} threads could not be started: {reason}")
             }

@@ -6,6 +6,8 @@
 //! | [`classifier`] | a linear classifier's loss and gradients, fused, on bytes or floats |
 //! | [`elementwise`] | any function of numbers, broadcast, and its sums |
 //! | [`softmax`] | the logarithm of the softmax function |
+//! | [`conv`] | convolutions of images and their gradients |
+//! | [`pool`] | maximum and average pooling of images and their gradients |
 //! | [`update`] | in-place update rules |
 //! | [`math`] | elementary functions |
 //! | [`peak`] | the multiply-add rate of this machine |
@@ -23,6 +25,7 @@
 
 pub mod aligned;
 pub mod classifier;
+pub mod conv;
 pub mod dispatch;
 pub mod elementwise;
 pub mod gemm;
@@ -31,6 +34,7 @@ pub mod math;
 pub mod matrix;
 pub mod parallel;
 pub mod peak;
+pub mod pool;
 pub mod reference;
 pub mod softmax;
 pub mod update;
@@ -41,6 +45,6 @@ mod error;
 pub mod instances;
 mod workspace;
 
-pub use error::Error;
+pub use error::{Error, Wanted};
 pub use gemm::{dgemm, gemm, sgemm};
 pub use matrix::{MatMut, MatRef};

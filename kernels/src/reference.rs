@@ -2,6 +2,8 @@
 //!
 //! Everything here is computed in `f64`, one element after the other, straight from its definition.
 
+pub mod conv;
+pub mod pool;
 mod update;
 
 pub use update::UpdateRule;

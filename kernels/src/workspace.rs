@@ -1,26 +1,25 @@
 //! Scratch memory of a thread, kept from call to call.
 
 use crate::aligned::AlignedVec;
-use std::cell::Cell;
+use std::cell::RefCell;
 
 thread_local! {
-    static SCRATCH: Cell<AlignedVec<u64>> = Cell::new(AlignedVec::default());
+    static SCRATCH: RefCell<Vec<AlignedVec<u64>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs `work` with scratch of at least `length` elements, whose contents are whatever was left there.
 ///
-/// The memory is the calling thread's and grows to the most it was ever asked for. A call made while `work` runs (by a
-/// task that this thread steals, say) gets fresh memory.
+/// The memory is the calling thread's and grows to the most it was ever asked for. A call made while `work` runs (by `work`, or
+/// by a task that this thread steals meanwhile) gets other memory, which is kept for the next such call.
 pub(crate) fn with_scratch<T: bytemuck::Pod, R>(length: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
     let bytes = length.checked_mul(size_of::<T>()).expect("scratch fits the address space");
-    let mut scratch = SCRATCH.take();
+    // The last one put back is the one that the outermost call uses.
+    let mut scratch = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
     if scratch.len() * size_of::<u64>() < bytes {
         scratch.resize(bytes.div_ceil(size_of::<u64>()));
     }
     let result = work(&mut bytemuck::cast_slice_mut(&mut scratch)[..length]);
-    // A nested call has left its own memory: the larger one stays.
-    let other = SCRATCH.take();
-    SCRATCH.set(if other.len() > scratch.len() { other } else { scratch });
+    SCRATCH.with_borrow_mut(|unused| unused.push(scratch));
     result
 }
 
