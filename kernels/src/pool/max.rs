@@ -1,0 +1,267 @@
+//! The largest element of each window.
+
+use super::{Pooling, pixel};
+use crate::conv::same_length;
+use crate::dispatch;
+use crate::error::Error;
+use crate::isa::{Isa, Kernel, Lanes, Scalar};
+use crate::parallel::{self, Divide};
+use std::ops::Range;
+
+/// y <- the largest element of each window of x, channel by channel; NaN if there is one.
+///
+/// Runs at [`dispatch::level`] on the threads of the calling pool.
+///
+/// # Errors
+/// [`Error::Shape`] if a slice does not have the pooling's length, and those of [`dispatch::level`]. Nothing is written then.
+pub fn max_forward<T: Scalar>(pooling: &Pooling, x: &[T], y: &mut [T]) -> Result<(), Error> {
+    dispatch::dispatch(MaxForward::new(pooling, x, y)?)
+}
+
+/// A checked [`max_forward`], to be run at a level of one's choice.
+#[derive(Debug)]
+pub struct MaxForward<'a, T> {
+    pooling: Pooling,
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<'a, T: Scalar> MaxForward<'a, T> {
+    /// See [`max_forward`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if a slice does not have the pooling's length.
+    pub fn new(pooling: &Pooling, x: &'a [T], y: &'a mut [T]) -> Result<Self, Error> {
+        same_length("input of the pooling", pooling.input_length(), x.len())?;
+        same_length("output of the pooling", pooling.output_length(), y.len())?;
+        Ok(Self { pooling: *pooling, x, y })
+    }
+}
+
+impl<T: Scalar> Kernel for MaxForward<'_, T> {
+    type Output = ();
+    fn run<S: Isa>(self, isa: S) {
+        let Self { pooling, x, y } = self;
+        if y.is_empty() {
+            return;
+        }
+        let row = pooling.output[1] * pooling.shape.channels;
+        parallel::divide(Outputs { isa, pooling, x, y, row, first: 0 }, pooling.grain(pooling.output[0]));
+    }
+}
+
+/// Some rows of the output of all images, `row` elements each, from row `first` on.
+struct Outputs<'a, S, T> {
+    isa: S,
+    pooling: Pooling,
+    x: &'a [T],
+    y: &'a mut [T],
+    row: usize,
+    first: usize,
+}
+
+impl<S: Isa, T: Scalar> Divide for Outputs<'_, S, T> {
+    fn length(&self) -> usize {
+        self.y.len() / self.row
+    }
+    fn split(self, at: usize) -> (Self, Self) {
+        let (top, bottom) = self.y.split_at_mut(at * self.row);
+        (Self { y: top, ..self }, Self { y: bottom, first: self.first + at, ..self })
+    }
+    fn run(self) {
+        self.isa.vectorize(OutputLoop(self));
+    }
+}
+
+struct OutputLoop<'a, S, T>(Outputs<'a, S, T>);
+
+impl<I: Isa, T: Scalar> Kernel for OutputLoop<'_, I, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let Outputs { pooling, x, y, row, first, .. } = self.0;
+        let (channels, width) = (pooling.shape.channels, pooling.shape.width);
+        let image = pooling.shape.height * width * channels;
+        for (i, line) in y.chunks_exact_mut(row).enumerate() {
+            let (n, o) = ((first + i) / pooling.output[0], (first + i) % pooling.output[0]);
+            let x = &x[n * image..][..image];
+            let rows = pooling.covered(0, o);
+            for (j, y) in line.chunks_exact_mut(channels).enumerate() {
+                let cols = pooling.covered(1, j);
+                for (v, y) in y.chunks_mut(T::Lanes::<S>::COUNT).enumerate() {
+                    let start = v * T::Lanes::<S>::COUNT;
+                    let load = |row: usize, col: usize| {
+                        T::Lanes::<S>::read(isa, &x[pixel(row, col, width, channels)][start..start + y.len()])
+                    };
+                    let mut largest = load(rows.start, cols.start);
+                    for row in rows.clone() {
+                        for col in cols.clone() {
+                            largest = larger::<S, T>(isa, largest, load(row, col));
+                        }
+                    }
+                    largest.write(isa, y);
+                }
+            }
+        }
+    }
+}
+
+/// The larger of each lane, the first of equals; NaN if there is one, the first of two.
+#[inline(always)]
+fn larger<S: Isa, T: Scalar>(isa: S, first: T::Lanes<S>, second: T::Lanes<S>) -> T::Lanes<S> {
+    let not_less = first.select_equal(isa, second, first, second);
+    let larger = first.select_greater(isa, second, first, not_less);
+    first.select_equal(isa, first, larger, first)
+}
+
+/// dx (+)= dy, each element at the place of its window's maximum; with `add` false, what dx holds is not read.
+///
+/// The place is the first in row-major order that holds the maximum, or the first NaN; `y` is what [`max_forward`] made of `x`.
+///
+/// # Errors
+/// [`Error::Shape`] if a slice does not have the pooling's length, and those of [`dispatch::level`]. Nothing is written then.
+pub fn max_backward<T: Scalar>(
+    pooling: &Pooling,
+    x: &[T],
+    y: &[T],
+    dy: &[T],
+    add: bool,
+    dx: &mut [T],
+) -> Result<(), Error> {
+    dispatch::dispatch(MaxBackward::new(pooling, x, y, dy, add, dx)?)
+}
+
+/// A checked [`max_backward`], to be run at a level of one's choice.
+#[derive(Debug)]
+pub struct MaxBackward<'a, T> {
+    pooling: Pooling,
+    x: &'a [T],
+    y: &'a [T],
+    dy: &'a [T],
+    add: bool,
+    dx: &'a mut [T],
+}
+
+impl<'a, T: Scalar> MaxBackward<'a, T> {
+    /// See [`max_backward`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if a slice does not have the pooling's length.
+    pub fn new(
+        pooling: &Pooling,
+        x: &'a [T],
+        y: &'a [T],
+        dy: &'a [T],
+        add: bool,
+        dx: &'a mut [T],
+    ) -> Result<Self, Error> {
+        same_length("input of the pooling", pooling.input_length(), x.len())?;
+        same_length("output of the pooling", pooling.output_length(), y.len())?;
+        same_length("gradient of the pooling's output", pooling.output_length(), dy.len())?;
+        same_length("gradient of the pooling's input", pooling.input_length(), dx.len())?;
+        Ok(Self { pooling: *pooling, x, y, dy, add, dx })
+    }
+}
+
+impl<T: Scalar> Kernel for MaxBackward<'_, T> {
+    type Output = ();
+    fn run<S: Isa>(self, isa: S) {
+        let Self { pooling, x, y, dy, add, dx } = self;
+        if dx.is_empty() {
+            return;
+        }
+        let row = pooling.shape.width * pooling.shape.channels;
+        let grain = pooling.grain(pooling.shape.height);
+        parallel::divide(Inputs { isa, pooling, x, y, dy, add, dx, row, first: 0 }, grain);
+    }
+}
+
+/// Some rows of the input's gradient of all images, `row` elements each, from row `first` on.
+struct Inputs<'a, S, T> {
+    isa: S,
+    pooling: Pooling,
+    x: &'a [T],
+    y: &'a [T],
+    dy: &'a [T],
+    add: bool,
+    dx: &'a mut [T],
+    row: usize,
+    first: usize,
+}
+
+impl<S: Isa, T: Scalar> Divide for Inputs<'_, S, T> {
+    fn length(&self) -> usize {
+        self.dx.len() / self.row
+    }
+    fn split(self, at: usize) -> (Self, Self) {
+        let (top, bottom) = self.dx.split_at_mut(at * self.row);
+        (Self { dx: top, ..self }, Self { dx: bottom, first: self.first + at, ..self })
+    }
+    fn run(self) {
+        self.isa.vectorize(InputLoop(self));
+    }
+}
+
+struct InputLoop<'a, S, T>(Inputs<'a, S, T>);
+
+impl<I: Isa, T: Scalar> Kernel for InputLoop<'_, I, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let Inputs { pooling, x, y, dy, add, dx, row, first, .. } = self.0;
+        if !add {
+            dx.fill(T::ZERO);
+        }
+        let height = pooling.shape.height;
+        let (input, output) = (height * row, pooling.output[0] * pooling.output[1] * pooling.shape.channels);
+        let range = first..first + dx.len() / row;
+        let mut dx = dx;
+        for (n, rows) in Pooling::images(range, height) {
+            let (part, rest) = std::mem::take(&mut dx).split_at_mut(rows.len() * row);
+            dx = rest;
+            let [y, dy] = [y, dy].map(|data| &data[n * output..][..output]);
+            image::<S, T>(isa, &pooling, &x[n * input..][..input], y, dy, rows, part);
+        }
+    }
+}
+
+/// Adds to `dx`, the rows `own` of one image's gradient, what the windows give that cover them.
+#[inline(always)]
+fn image<S: Isa, T: Scalar>(isa: S, pooling: &Pooling, x: &[T], y: &[T], dy: &[T], own: Range<usize>, dx: &mut [T]) {
+    let (channels, width) = (pooling.shape.channels, pooling.shape.width);
+    let zero = T::Lanes::<S>::splat(isa, T::ZERO);
+    for o in pooling.covering(own.clone()) {
+        let rows = pooling.covered(0, o);
+        for j in 0..pooling.output[1] {
+            let cols = pooling.covered(1, j);
+            let window = pixel(o, j, pooling.output[1], channels);
+            let lanes = T::Lanes::<S>::COUNT;
+            for (v, (y, dy)) in y[window.clone()].chunks(lanes).zip(dy[window].chunks(lanes)).enumerate() {
+                let part = v * lanes..v * lanes + y.len();
+                let y = T::Lanes::<S>::read(isa, y);
+                // What is left to give: dy until the maximum was met, then zero.
+                let mut left = T::Lanes::<S>::read(isa, dy);
+                for row in rows.clone() {
+                    for col in cols.clone() {
+                        let x = T::Lanes::<S>::read(isa, &x[pixel(row, col, width, channels)][part.clone()]);
+                        let both_nan = x.select_equal(isa, x, zero, y.select_equal(isa, y, zero, left));
+                        let given = x.select_equal(isa, y, left, both_nan);
+                        left = take::<S, T>(isa, x, y, left);
+                        if own.contains(&row) {
+                            let target = &mut dx[pixel(row - own.start, col, width, channels)][part.clone()];
+                            T::Lanes::<S>::read(isa, target).add(isa, given).write(isa, target);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Zero where x is y or both are NaN, else `left`.
+#[inline(always)]
+fn take<S: Isa, T: Scalar>(isa: S, x: T::Lanes<S>, y: T::Lanes<S>, left: T::Lanes<S>) -> T::Lanes<S> {
+    let zero = T::Lanes::<S>::splat(isa, T::ZERO);
+    let unless_nan = x.select_equal(isa, x, left, y.select_equal(isa, y, left, zero));
+    x.select_equal(isa, y, zero, unless_nan)
+}
