@@ -5,7 +5,9 @@
 //! what they run.
 
 use crate::classifier::{self, StoreGradient, UpdateWeights};
+use crate::conv;
 use crate::isa::Scalar;
+use crate::pool;
 use crate::update::{self, clip};
 use crate::update::{Adadelta, Adagrad, Adam, AdamW, GravesRmsProp, Lion, Momentum, Nesterov, RmsProp, Sgd};
 
@@ -25,6 +27,14 @@ pub fn addresses() -> Vec<*const ()> {
         classifier::backward::<f32, u8, UpdateWeights<'static, f32, Sgd32>> as *const (),
         classifier::backward::<f32, u8, UpdateWeights<'static, f32, Momentum32>> as *const (),
         classifier::fold::<f32> as *const (),
+        conv::forward::<f32> as *const (),
+        conv::input_gradient::<f32> as *const (),
+        conv::weight_gradient::<f32> as *const (),
+        conv::bias_gradient::<f32> as *const (),
+        pool::max_forward::<f32> as *const (),
+        pool::max_backward::<f32> as *const (),
+        pool::average_forward::<f32> as *const (),
+        pool::average_backward::<f32> as *const (),
         crate::math::exp::<f32> as *const (),
         crate::peak::multiply_add_peak::<f32> as *const (),
     ];
