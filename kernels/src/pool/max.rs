@@ -114,20 +114,16 @@ fn largest<S: Isa, T: Scalar, const WHOLE: bool>(
     let count = if WHOLE { T::Lanes::<S>::COUNT } else { count };
     let load = |row: usize, col: usize| T::Lanes::<S>::read(isa, &x[at(row, col)..][..count]);
     let mut largest = load(rows.start, cols.start);
+    // A comparison with NaN is false, so that the larger of two may lose one: it is kept apart.
+    let mut nan = T::Lanes::<S>::splat(isa, T::ZERO);
     for row in rows {
         for col in cols.clone() {
-            largest = larger::<S, T>(isa, largest, load(row, col));
+            let x = load(row, col);
+            largest = largest.select_greater(isa, x, largest, x);
+            nan = x.select_equal(isa, x, nan, x);
         }
     }
-    largest
-}
-
-/// The larger of each lane, the first of equals; NaN if there is one, the first of two.
-#[inline(always)]
-fn larger<S: Isa, T: Scalar>(isa: S, first: T::Lanes<S>, second: T::Lanes<S>) -> T::Lanes<S> {
-    let not_less = first.select_equal(isa, second, first, second);
-    let larger = first.select_greater(isa, second, first, not_less);
-    first.select_equal(isa, first, larger, first)
+    nan.select_equal(isa, nan, largest, nan)
 }
 
 /// dx (+)= dy, each element at the place of its window's maximum; with `add` false, what dx holds is not read.
@@ -254,7 +250,7 @@ fn image<S: Isa, T: Scalar>(isa: S, pooling: &Pooling, x: &[T], y: &[T], dy: &[T
             for (v, (y, dy)) in y[window.clone()].chunks(lanes).zip(dy[window].chunks(lanes)).enumerate() {
                 let at = |row: usize, col: usize| pixel(row, col, width, channels).start + v * lanes;
                 let window = Window { x, y, dy, rows: rows.clone(), cols: cols.clone(), own: own.clone() };
-                if y.len() == lanes {
+                if y.len() == lanes && window.holds_numbers::<S>(isa) {
                     window.give::<S, true>(isa, at, dx);
                 } else {
                     window.give::<S, false>(isa, at, dx);
@@ -276,7 +272,17 @@ struct Window<'a, T> {
 }
 
 impl<T: Scalar> Window<'_, T> {
-    /// Adds dy to `dx` at the place of each maximum; `at` is where a pixel's lanes start, `WHOLE` whether all are there.
+    /// Whether no maximum is NaN.
+    #[inline(always)]
+    fn holds_numbers<S: Isa>(&self, isa: S) -> bool {
+        let y = T::Lanes::<S>::read(isa, self.y);
+        let (zero, one) = (T::Lanes::<S>::splat(isa, T::ZERO), T::Lanes::<S>::splat(isa, T::ONE));
+        y.select_equal(isa, y, zero, one).reduce_sum(isa) == T::ZERO
+    }
+
+    /// Adds dy to `dx` at the place of each maximum; `at` is where a pixel's lanes start.
+    ///
+    /// `WHOLE` says that all lanes are there and hold numbers.
     #[inline(always)]
     fn give<S: Isa, const WHOLE: bool>(self, isa: S, at: impl Fn(usize, usize) -> usize, dx: &mut [T]) {
         let Self { x, y, dy, rows, cols, own } = self;
@@ -288,9 +294,14 @@ impl<T: Scalar> Window<'_, T> {
         for row in rows {
             for col in cols.clone() {
                 let x = T::Lanes::<S>::read(isa, &x[at(row, col)..][..count]);
-                let both_nan = x.select_equal(isa, x, zero, y.select_equal(isa, y, zero, left));
-                let given = x.select_equal(isa, y, left, both_nan);
-                left = take::<S, T>(isa, x, y, left);
+                // Where both are NaN, which equals nothing, the maximum is met too.
+                let (mut otherwise, mut kept) = (zero, left);
+                if !WHOLE {
+                    otherwise = x.select_equal(isa, x, zero, y.select_equal(isa, y, zero, left));
+                    kept = x.select_equal(isa, x, left, y.select_equal(isa, y, left, zero));
+                }
+                let given = x.select_equal(isa, y, left, otherwise);
+                left = x.select_equal(isa, y, zero, kept);
                 if own.contains(&row) {
                     let target = &mut dx[at(row - own.start, col)..][..count];
                     T::Lanes::<S>::read(isa, target).add(isa, given).write(isa, target);
@@ -298,12 +309,4 @@ impl<T: Scalar> Window<'_, T> {
             }
         }
     }
-}
-
-/// Zero where x is y or both are NaN, else `left`.
-#[inline(always)]
-fn take<S: Isa, T: Scalar>(isa: S, x: T::Lanes<S>, y: T::Lanes<S>, left: T::Lanes<S>) -> T::Lanes<S> {
-    let zero = T::Lanes::<S>::splat(isa, T::ZERO);
-    let unless_nan = x.select_equal(isa, x, left, y.select_equal(isa, y, left, zero));
-    x.select_equal(isa, y, zero, unless_nan)
 }
