@@ -156,6 +156,28 @@ pub enum Error {
     #[error("{0}")]
     Setting(String),
 
+    /// Bytes that are not a file of the format they should be.
+    #[error("not a safetensors file: {0}")]
+    Format(String),
+
+    /// A tensor in a file that is not what a tape's parameter needs.
+    #[error("tensor {name:?} {problem}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// Why it is refused.
+        problem: TensorProblem,
+    },
+
+    /// The operating system refused to write a file.
+    #[error("cannot write {path:?}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+
     /// The operating system refused to open or read a file.
     #[error("cannot read {path:?}: {source}")]
     Read {
@@ -163,5 +185,36 @@ pub enum Error {
         path: PathBuf,
         /// The operating system's reason.
         source: io::Error,
+    },
+}
+
+/// What is wrong with a tensor in a file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TensorProblem {
+    /// The file does not have it.
+    #[error("is not in the file")]
+    Missing,
+
+    /// No parameter or buffer has its name.
+    #[error("is in the file, but no parameter or buffer is called so")]
+    Unknown,
+
+    /// It has another shape.
+    #[error("has shape {found} in the file and {expected} on the tape")]
+    Shape {
+        /// The parameter's shape.
+        expected: Shape,
+        /// The shape in the file.
+        found: Shape,
+    },
+
+    /// Its numbers are of another type.
+    #[error("has type {found} in the file and {expected} on the tape")]
+    Type {
+        /// The tape's type.
+        expected: String,
+        /// The type in the file.
+        found: String,
     },
 }

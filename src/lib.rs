@@ -30,6 +30,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "safetensors")]
+pub mod checkpoint;
 pub mod data;
 pub mod error;
 pub mod gradcheck;

@@ -261,6 +261,11 @@ impl<T: Scalar> Tape<T> {
         self.recording.borrow().parameters().filter(|info| info.trained).map(|info| info.range.len()).sum()
     }
 
+    /// Shows the flat parameters, each at its [`ParameterInfo::range`], to `look`. Nothing can be recorded meanwhile.
+    pub fn look_at_parameters<R>(&self, look: impl FnOnce(&[T]) -> R) -> R {
+        look(self.recording.borrow().flat_parameters())
+    }
+
     /// The flat parameters, each at its [`ParameterInfo::range`]; what lies between them has no meaning.
     ///
     /// Values that were computed before are out of date then: backpropagation over them is refused until a reset.

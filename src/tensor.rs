@@ -410,7 +410,7 @@ mod tests {
         assert_eq!(a.get(&[1, 2, 3]).unwrap(), 23.0);
         assert_eq!(a.at(1).unwrap().at(2).unwrap().values(), [20.0, 21.0, 22.0, 23.0]);
         assert_eq!(a.rows(1..2).unwrap().shape().extents(), [1, 3, 4]);
-        assert_eq!(a.rows(2..2).unwrap().values(), []);
+        assert!(a.rows(2..2).unwrap().values().is_empty());
         assert!(a.get(&[1, 3, 0]).is_err() && a.get(&[1, 2]).is_err() && a.at(2).is_err() && a.rows(1..3).is_err());
         assert!(Tensor::<f32>::scalar(1.0).at(0).is_err());
         assert!(Tensor::<f32>::zeros([0, 3]).unwrap().at(0).is_err());

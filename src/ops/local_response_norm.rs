@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::tape::{Backward, Forward, Inputs, Op, Output, Var};
-use lanegrad_kernels::elementwise::{self, Broadcast, BroadcastMut, Function, Identity};
+use lanegrad_kernels::elementwise::{self, Function};
 use lanegrad_kernels::isa::{Isa, Lanes, Scalar};
 use lanegrad_kernels::math::pow_lanes;
 
@@ -100,29 +100,14 @@ impl<'t, T: Scalar> Var<'t, T> {
     }
 }
 
-/// sums(c) += f(x(c - before)) + ... + f(x(c + after)), for each channel c of each row.
-fn add_neighbours<T: Scalar>(
-    f: impl Function<T, 1>,
-    x: &[T],
-    channels: usize,
-    (before, after): (usize, usize),
-    sums: &mut [T],
-) -> Result<(), Error> {
-    if x.is_empty() {
-        return Ok(());
+/// sums(c) += terms(c - before) + ... + terms(c + after), for each channel c of each row.
+fn add_neighbours<T: Scalar>(terms: &[T], channels: usize, (before, after): (usize, usize), sums: &mut [T]) {
+    let add = |sums: &mut [T], terms: &[T]| sums.iter_mut().zip(terms).for_each(|(sum, &term)| *sum += term);
+    let rows = sums.chunks_exact_mut(channels.max(1)).zip(terms.chunks_exact(channels.max(1)));
+    for (sums, terms) in rows {
+        (1..=before.min(channels - 1)).rev().for_each(|distance| add(&mut sums[distance..], terms));
+        (0..=after.min(channels - 1)).for_each(|distance| add(sums, &terms[distance..]));
     }
-    let (rows, strides) = (x.len() / channels, [channels, 1]);
-    for distance in (1..=before.min(channels - 1)).rev() {
-        let y = BroadcastMut { values: &mut sums[distance..], strides: &strides };
-        let x = Broadcast { values: x, strides: &strides };
-        elementwise::accumulate_broadcast(f, &[rows, channels - distance], [x], y)?;
-    }
-    for distance in 0..=after.min(channels - 1) {
-        let y = BroadcastMut { values: &mut *sums, strides: &strides };
-        let x = Broadcast { values: &x[distance..], strides: &strides };
-        elementwise::accumulate_broadcast(f, &[rows, channels - distance], [x], y)?;
-    }
-    Ok(())
 }
 
 impl<T: Scalar> Op<T> for LocalResponseNorm {
@@ -147,10 +132,11 @@ impl<T: Scalar> Op<T> for LocalResponseNorm {
 
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), Error> {
         let (x, (_, channels)) = (pass.inputs.values(0), pass.shape.as_matrix());
-        let s = &mut pass.residual[..x.len()];
+        let (s, rest) = pass.residual.split_at_mut(x.len());
+        let squares = &mut rest[..x.len()];
+        elementwise::map(ScaledSquare(T::from_f64(self.alpha / self.size as f64)), [x], squares)?;
         s.fill(T::from_f64(self.k));
-        let square = ScaledSquare(T::from_f64(self.alpha / self.size as f64));
-        add_neighbours(square, x, channels, self.reach(), s)?;
+        add_neighbours(squares, channels, self.reach(), s);
         Ok(elementwise::map(TimesPower(T::from_f64(-self.beta)), [x, s], pass.output)?)
     }
 
@@ -163,7 +149,7 @@ impl<T: Scalar> Op<T> for LocalResponseNorm {
         elementwise::map(Ratio, [dy, y, s], ratios)?;
         sums.fill(T::ZERO);
         let (before, after) = self.reach();
-        add_neighbours(Identity, ratios, channels, (after, before), sums)?;
+        add_neighbours(ratios, channels, (after, before), sums);
         let factor = T::from_f64(2.0 * self.alpha * self.beta / self.size as f64);
         let slope = Slope { exponent: T::from_f64(-self.beta), factor };
         let (dx, add) = dx.parts();

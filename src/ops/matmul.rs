@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(shape(&[2, 1, 3, 4], &[5, 4, 6]).unwrap(), [2, 5, 3, 6]);
         assert_eq!(shape(&[4], &[5, 4, 6]).unwrap(), [5, 6]);
         assert_eq!(shape(&[5, 3, 4], &[4]).unwrap(), [5, 3]);
-        assert_eq!(shape(&[4], &[4]).unwrap(), []);
+        assert!(shape(&[4], &[4]).unwrap().is_empty());
         assert_eq!(shape(&[2, 0], &[0, 3]).unwrap(), [2, 3]);
         for (a, b) in [(&[2, 3][..], &[4, 5][..]), (&[3], &[4, 5]), (&[], &[2, 2]), (&[2, 2, 2], &[3, 2, 2])] {
             let message = shape(a, b).unwrap_err().to_string();

@@ -258,6 +258,10 @@ impl<T: Scalar> Recording<T> {
         self.nodes[..self.parameters].last().map_or(0, |node| node.value.end)
     }
 
+    pub fn flat_parameters(&self) -> &[T] {
+        &self.values[..self.parameter_end()]
+    }
+
     pub fn parameters_and_gradients(&mut self) -> (&mut [T], &mut [T]) {
         self.outdated |= self.length > self.parameters;
         let end = self.parameter_end();
