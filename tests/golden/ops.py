@@ -55,7 +55,7 @@ def inputs() -> Tensors:
         "conv_stride2.weight": 0.3 * normal((3, 3, 2, 6)),
         "conv_stride2.bias": normal(6),
         "conv_stride2.grad.output": normal((2, 4, 3, 6)),
-        "conv11.input": normal((1, 25, 23, 2)),
+        "conv11.input": normal((1, 26, 23, 2)),
         "conv11.weight": 0.1 * normal((11, 11, 2, 3)),
         "conv11.bias": normal(3),
         "conv11.grad.output": normal((1, 5, 5, 3)),
