@@ -34,9 +34,9 @@ SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
 CONVOLUTIONS = 3
 PADDING = 2
 
-# Both of the largest value compared. A unit within rounding of 0, or of a window's largest, can be on for one library and
-# off for another, which makes a hundredth of a step; without that, steps agree to 1e-4. Leaving momentum out is off by a
-# third and more.
+# Both of the largest value compared. A unit within rounding of 0, or of a window's largest, can be on for one library
+# and off for another, which makes a hundredth of a step; without that, steps agree to 1e-4. Leaving momentum out is off
+# by a third and more.
 LOSS_TOLERANCE = 1e-4
 STEP_TOLERANCE = 5e-2
 
@@ -194,16 +194,16 @@ class TorchChannelsLast(TorchConvnet):
 
 
 class JaxNetwork(Contender):
-    """All batches of a pass are one compiled function, a scan. Parameters are in Lanegrad's layout."""
+    """Parameters are in Lanegrad's layout. `run_pass` is (state, order, images, labels) -> (state, mean loss)."""
 
     name = "JAX"
 
-    def __init__(self, jax: Any, images: np.ndarray, labels: np.ndarray, batch: int, scores: Any) -> None:
+    def __init__(self, jax: Any, images: np.ndarray, labels: np.ndarray, run_pass: Any) -> None:
         jax.config.update("jax_platforms", "cpu")
         self.jax = jax
         self.images = jax.numpy.asarray(images)
         self.labels = jax.numpy.asarray(labels.astype(np.int32))
-        self.compiled = jax_pass(jax, scores, batch)
+        self.run_pass = run_pass
 
     def reset(self, *parameters: np.ndarray) -> None:
         # array() copies: train() gives these buffers away, and the caller's must stay as they are.
@@ -211,7 +211,7 @@ class JaxNetwork(Contender):
         self.state = (values, tuple(self.jax.numpy.zeros_like(one) for one in values))
 
     def train(self, order: np.ndarray) -> float:
-        self.state, loss = self.compiled(self.state, order.astype(np.int32), self.images, self.labels)
+        self.state, loss = self.run_pass(self.state, order.astype(np.int32), self.images, self.labels)
         self.jax.block_until_ready(self.state)
         return float(loss)
 
@@ -247,8 +247,8 @@ def jax_convnet(jax: Any) -> Any:
     return scores
 
 
-def jax_pass(jax: Any, scores: Any, batch: int) -> Any:
-    """Compiles (state, order, images, labels) -> (state, mean loss); a state is parameters and velocities."""
+def jax_step(jax: Any, scores: Any) -> Any:
+    """(state, row numbers, images, labels) -> (state, summed loss); a state is parameters and velocities."""
 
     def mean_loss(parameters: Any, images: Any, labels: Any) -> Any:
         values = scores(parameters, images)
@@ -264,6 +264,12 @@ def jax_pass(jax: Any, scores: Any, batch: int) -> Any:
         parameters = tuple(value + velocity for value, velocity in zip(parameters, velocities))
         return (parameters, velocities), loss * len(rows)
 
+    return step
+
+
+def jax_scan(jax: Any, step: Any, batch: int) -> Any:
+    """Compiles a whole pass."""
+
     def run_pass(state: Any, order: Any, images: Any, labels: Any) -> tuple[Any, Any]:
         # A scan needs batches of one length, so the last, shorter one is a step of its own.
         whole = len(order) // batch * batch
@@ -278,6 +284,20 @@ def jax_pass(jax: Any, scores: Any, batch: int) -> Any:
     return jax.jit(run_pass, donate_argnums=0)
 
 
+def jax_steps(jax: Any, step: Any, batch: int) -> Any:
+    """Compiles a step and loops over the batches in Python: in a scan XLA's convolutions took thirty times as long."""
+    compiled = jax.jit(step, donate_argnums=0)
+
+    def run_pass(state: Any, order: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+        losses = []
+        for start in range(0, len(order), batch):
+            state, loss = compiled(state, order[start : start + batch], images, labels)
+            losses.append(loss)
+        return state, sum(losses) / len(order)
+
+    return run_pass
+
+
 def build_contenders(libraries: Libraries, data: Data, model: str) -> list[Contender]:
     batch = BATCHES[model]
     contenders: list[Contender] = []
@@ -285,8 +305,8 @@ def build_contenders(libraries: Libraries, data: Data, model: str) -> list[Conte
         if libraries.torch is not None:
             contenders.append(TorchPerceptron(libraries.torch, data.pixels, data.labels, batch))
         if libraries.jax is not None:
-            scores = jax_perceptron(libraries.jax)
-            contenders.append(JaxNetwork(libraries.jax, data.pixels, data.labels, batch, scores))
+            run_pass = jax_scan(libraries.jax, jax_step(libraries.jax, jax_perceptron(libraries.jax)), batch)
+            contenders.append(JaxNetwork(libraries.jax, data.pixels, data.labels, run_pass))
         return contenders
     first = data.pixels.reshape(-1, 3, SIDE, SIDE)
     last = channels_last(data.pixels)
@@ -294,7 +314,8 @@ def build_contenders(libraries: Libraries, data: Data, model: str) -> list[Conte
         contenders.append(TorchConvnet(libraries.torch, first, data.labels, batch))
         contenders.append(TorchChannelsLast(libraries.torch, last, data.labels, batch))
     if libraries.jax is not None:
-        contenders.append(JaxNetwork(libraries.jax, last, data.labels, batch, jax_convnet(libraries.jax)))
+        run_pass = jax_steps(libraries.jax, jax_step(libraries.jax, jax_convnet(libraries.jax)), batch)
+        contenders.append(JaxNetwork(libraries.jax, last, data.labels, run_pass))
     return contenders
 
 
