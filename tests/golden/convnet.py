@@ -51,7 +51,7 @@ def inputs() -> Tensors:
 
 
 def by_torch(given: Tensors) -> Tensors:
-    """Every layer's output, the loss and all gradients. The leaves are in our layout, so their gradients are as well."""
+    """Every layer's output, the loss and all gradients. The leaves are in our layout, and so are their gradients."""
     leaves = {name: torch.tensor(values, requires_grad=name != "labels") for name, values in given.items()}
     outputs: dict[str, torch.Tensor] = {}
 

@@ -1,4 +1,4 @@
-"""Between PyTorch's layout of images, (images, channels, height, width), and ours, (images, height, width, channels)."""
+"""Between PyTorch's images, (images, channels, height, width), and ours, (images, height, width, channels)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""optimizers.safetensors: where update rules go, 100 steps on Beale's function, and Muon 20 steps on a least-squares problem.
+"""optimizers.safetensors: where update rules go, 100 steps on Beale's function, Muon 20 on a least-squares problem.
 
 A trajectory's row t is the position after t steps, row 0 the start.
 """
@@ -84,7 +84,8 @@ def by_torch(given: Tensors) -> Tensors:
     results = {}
     for name in RULES:
         point = torch.tensor(START, dtype=torch.float64, requires_grad=True)
-        results[name] = torch_trajectory(point, torch_optimizer(name, point), lambda point: beale(point.unbind()), STEPS)
+        optimizer = torch_optimizer(name, point)
+        results[name] = torch_trajectory(point, optimizer, lambda point: beale(point.unbind()), STEPS)
     with newton_schulz_in_double():
         results |= {name: torch_muon(name, given) for name in MUON_RULES}
     return results
@@ -136,7 +137,7 @@ def torch_trajectory(
 
 
 class newton_schulz_in_double:
-    """While open, PyTorch's Muon orthogonalises in float64; on its own it rounds to bfloat16, whatever the weights are."""
+    """While open, PyTorch's Muon orthogonalises in float64; left alone it does so in bfloat16, whatever the weights."""
 
     def __enter__(self) -> None:
         self.module = torch.optim._muon

@@ -238,7 +238,7 @@ def binary_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
 
 
 def multi_margin(scores: Array, labels: Array, margin: float) -> tuple[Array, Array]:
-    """Each row's Weston-Watkins loss, the sum over the wrong classes of max(0, margin + wrong - right); its gradient."""
+    """Each row's Weston-Watkins loss, the sum of max(0, margin + wrong - right) over wrong classes; its gradient."""
     rows = np.arange(len(labels))
     margins = scores - scores[rows, labels][:, None] + margin
     margins[rows, labels] = 0.0
