@@ -14,7 +14,7 @@ use lanegrad::data::{Dataset, Source, cifar10, synthetic};
 use lanegrad::loss::StepLoss;
 use lanegrad::optim::Optimizer;
 use lanegrad::schedule::Schedule;
-use lanegrad::train::{Sampler, Scheduled, Trainer, steps};
+use lanegrad::train::{Sampler, Scheduled, steps};
 use safetensors::tensor::{Dtype, TensorView};
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -169,8 +169,11 @@ impl<'a> Training<'a> {
         screen.line(&format!("model      {name}, {loss}, {pixels}, {parameters} parameters"))?;
         let momentum =
             settings::momentum(self.optimizer).map_or(String::new(), |momentum| format!(", momentum {momentum}"));
-        let schedule =
-            if options.schedule == Schedule::CONSTANT { String::new() } else { format!(", schedule {}", options.schedule) };
+        let schedule = if options.schedule == Schedule::CONSTANT {
+            String::new()
+        } else {
+            format!(", schedule {}", options.schedule)
+        };
         let sample = match options.sample {
             SampleName::Epoch => "",
             SampleName::Replacement => " drawn with replacement",
@@ -212,7 +215,8 @@ impl<'a> Training<'a> {
             let start = Instant::now();
             let (sampler, losses) = (&mut self.sampler, &mut self.losses);
             let (schedule, rate) = (self.options.schedule, self.optimizer.rate());
-            let mut trainer = Scheduled { trainer: self.model.trainer(), schedule, rate, step: first, total_steps: total };
+            let mut trainer =
+                Scheduled { trainer: self.model.trainer(), schedule, rate, step: first, total_steps: total };
             machine.threads.run(|| {
                 steps(&mut trainer, &dataset.train, sampler, first..last, |step, loss| {
                     losses.push(loss);
@@ -271,7 +275,7 @@ impl<'a> Training<'a> {
         })
     }
 
-    fn report(&self, dataset: &Dataset, machine: &Machine) -> Report {
+    fn report(&self, dataset: &Dataset, machine: &Machine) -> Result<Report> {
         let schedule = (self.options.schedule != Schedule::CONSTANT).then(|| self.options.schedule.to_string());
         let loss: lanegrad::Loss = self.options.loss.into();
         Ok(Report {
