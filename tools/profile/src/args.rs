@@ -34,7 +34,7 @@ impl Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a classifier and report losses, accuracy, speed and the fraction of the processor's peak
-    Train(TrainOptions),
+    Train(Box<TrainOptions>),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
 }

@@ -1,6 +1,6 @@
 //! What `profile train` trains: a linear classifier or a network, behind one face.
 
-use crate::args::{BiasName, Init, LossName, ModelName, Preprocess, TrainOptions};
+use crate::args::{BiasName, Init, ModelName, Preprocess, TrainOptions};
 use crate::contact_sheet::Picture;
 use anyhow::Result;
 use lanegrad::data::{Images, Normalisation};
@@ -15,8 +15,10 @@ use lanegrad::train::{Network, NetworkTrainer, Trainer};
 
 /// A model in training.
 pub enum Model {
-    Linear(LinearTrainer),
-    Network { trainer: NetworkTrainer, multiply_adds: Vec<usize> },
+    /// On the fused kernels.
+    Linear(Box<LinearTrainer>),
+    /// On a tape; with the multiply-adds of each layer with weights, for one image, forward.
+    Network { trainer: Box<NetworkTrainer>, multiply_adds: Vec<usize> },
 }
 
 /// Parameters by name, with their shapes.
@@ -37,13 +39,14 @@ impl Model {
             if let Some(Init::Normal(deviation)) = options.init {
                 classifier.randomize(deviation, options.seed)?;
             }
-            return Ok(Self::Linear(LinearTrainer::new(classifier, loss, strength, optimizer)));
+            let trainer = LinearTrainer::new(classifier, loss, strength, optimizer);
+            return Ok(Self::Linear(Box::new(trainer)));
         }
         let mut tape = Tape::new();
         let model = layers(options, &mut tape, images)?;
         let image = if options.model.wants_channels_last() { SQUARE.into() } else { Shape::from(images.features()) };
         let network = Network { tape, model: Box::new(model), image, normalisation };
-        let trainer = NetworkTrainer::new(network, loss, strength, optimizer)?;
+        let trainer = Box::new(NetworkTrainer::new(network, loss, strength, optimizer)?);
         let multiply_adds = multiply_adds(options, images);
         Ok(Self::Network { trainer, multiply_adds })
     }
@@ -51,8 +54,8 @@ impl Model {
     /// What takes the steps.
     pub fn trainer(&mut self) -> &mut (dyn Trainer + Send) {
         match self {
-            Self::Linear(trainer) => trainer,
-            Self::Network { trainer, .. } => trainer,
+            Self::Linear(trainer) => trainer.as_mut(),
+            Self::Network { trainer, .. } => trainer.as_mut(),
         }
     }
 
@@ -172,12 +175,4 @@ fn multiply_adds(options: &TrainOptions, images: &Images) -> Vec<usize> {
     }
     let widths: Vec<usize> = [vec![images.features()], options.hidden(), vec![images.classes()]].concat();
     widths.windows(2).map(|pair| pair[0] * pair[1]).collect()
-}
-
-/// What is said of a loss.
-pub fn loss_words(loss: LossName) -> &'static str {
-    match loss {
-        LossName::Softmax => "softmax cross-entropy",
-        LossName::Hinge => "hinge loss (multiclass SVM, margin 1)",
-    }
 }
