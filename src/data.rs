@@ -11,7 +11,10 @@ use crate::error::Error;
 use lanegrad_kernels::aligned::{AlignedVec, padded_row};
 
 pub mod cifar10;
+mod normalisation;
 pub mod synthetic;
+
+pub use normalisation::Normalisation;
 
 /// Images added up in 32 bits before the sums move to 64: 65,536 * 255 * 255 < 2^32.
 const IMAGES_PER_BLOCK: usize = 1 << 16;
@@ -146,6 +149,29 @@ impl Images {
     pub fn image(&self, i: usize) -> &[u8] {
         assert!(i < self.len(), "image {i} of a set of {}", self.len());
         &self.pixels[i * self.stride..][..self.features]
+    }
+
+    /// The same images with the values of each pixel adjacent, as convolutions want them: what is feature `c P + p` here,
+    /// channel c of P pixels, is feature `p channels + c` there.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the features are not so many channels of pixels.
+    pub fn channels_last(&self, channels: usize) -> Result<Self, Error> {
+        if channels == 0 || !self.features.is_multiple_of(channels) {
+            let message = format!("images of {} features do not have {channels} channels", self.features);
+            return Err(Error::Setting(message));
+        }
+        let pixels = self.features / channels;
+        let mut result = self.clone();
+        let rows = self.pixels.chunks_exact(self.stride).zip(result.pixels.chunks_exact_mut(self.stride));
+        for (planes, row) in rows.take(self.len()) {
+            for (channel, plane) in planes[..self.features].chunks_exact(pixels.max(1)).enumerate() {
+                for (target, &value) in row[channel..self.features].iter_mut().step_by(channels).zip(plane) {
+                    *target = value;
+                }
+            }
+        }
+        Ok(result)
     }
 
     /// The mean of every feature over the set, `features` values from 0 to 255.

@@ -1,8 +1,8 @@
 //! Lanegrad trains linear classifiers on the CPU at the speed of the processor.
 //!
 //! ```
-//! use lanegrad::data::synthetic;
-//! use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer, Normalisation};
+//! use lanegrad::data::{Normalisation, synthetic};
+//! use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer};
 //! use lanegrad::optim::Optimizer;
 //! use lanegrad::train::{Sampler, Sampling, steps};
 //! use lanegrad::{Loss, kernels::parallel::Threads};
@@ -23,7 +23,8 @@
 //!
 //! * [`data`]: images that stay bytes: CIFAR-10, and a synthetic set of the same shape.
 //! * [`linear`]: the linear classifier and its training step.
-//! * [`optim`]: update rules.
+//! * [`optim`]: update rules, their state for a whole network, clipping.
+//! * [`schedule`]: step sizes that change over a training.
 //! * [`train`]: mini-batches and steps.
 //! * [`kernels`]: what all of it runs on, for whoever wants only a matrix product or a fused classifier step.
 
@@ -36,9 +37,11 @@ pub mod error;
 pub mod gradcheck;
 pub mod init;
 pub mod linear;
+pub mod loss;
 pub mod nn;
 pub mod ops;
 pub mod optim;
+pub mod schedule;
 pub mod shape;
 pub mod tape;
 pub mod tensor;
@@ -46,4 +49,4 @@ pub mod train;
 
 pub use error::Error;
 pub use lanegrad_kernels as kernels;
-pub use lanegrad_kernels::classifier::Loss;
+pub use loss::Loss;

@@ -3,51 +3,18 @@
 //! Weights apply to normalised pixels, (x - mean) scale. The kernels apply *folded* weights to the bytes instead, and each
 //! step folds the weights anew while it updates them: see [`lanegrad_kernels::classifier`].
 
-use crate::data::Images;
+use crate::data::{Images, Normalisation};
 use crate::error::Error;
+use crate::loss::{Evaluation, Loss, StepLoss};
 use crate::optim::{Optimizer, Rule, WithRule};
 use lanegrad_kernels::aligned::{AlignedVec, padded_row};
-use lanegrad_kernels::classifier::{self, FOLD_BLOCK, Folded, Linear, Loss, Samples, UpdateWeights};
+use lanegrad_kernels::classifier::{self, FOLD_BLOCK, Folded, Linear, Samples, StoreGradient, UpdateWeights};
 use lanegrad_kernels::isa::Scalar;
-use lanegrad_kernels::update::update;
+use lanegrad_kernels::update::{Momentum, Segment, Sgd, update, update_segments};
 use lanegrad_kernels::{MatMut, MatRef};
 use rand::SeedableRng;
 use rand_distr::{Distribution, Normal};
 use rand_xoshiro::Xoshiro256PlusPlus;
-
-/// How pixels are normalised before the weights apply: x' = (x - mean) scale, D of each.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Normalisation<T> {
-    /// What is subtracted from each feature.
-    pub mean: Vec<T>,
-    /// What each feature is then multiplied by.
-    pub scale: Vec<T>,
-}
-
-impl<T: Scalar> Normalisation<T> {
-    /// Pixels as they are, 0 to 255.
-    pub fn raw(features: usize) -> Self {
-        Self { mean: vec![T::ZERO; features], scale: vec![T::ONE; features] }
-    }
-
-    /// Pixels minus the mean image of `images`.
-    pub fn mean(images: &Images) -> Self {
-        let mean = images.statistics().mean;
-        Self { mean: mean.into_iter().map(|x| T::from_f64(x.into())).collect(), ..Self::raw(images.features()) }
-    }
-
-    /// Pixels minus the mean image of `images`, each divided by its standard deviation over them.
-    ///
-    /// A pixel that never changes is only centred.
-    pub fn standardize(images: &Images) -> Self {
-        let statistics = images.statistics();
-        let scale = |deviation: f32| if deviation > 0.0 { 1.0 / f64::from(deviation) } else { 1.0 };
-        Self {
-            mean: statistics.mean.into_iter().map(|x| T::from_f64(x.into())).collect(),
-            scale: statistics.standard_deviation.into_iter().map(|x| T::from_f64(scale(x))).collect(),
-        }
-    }
-}
 
 /// Whether the bias is regularised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,31 +23,6 @@ pub enum Bias {
     Separate,
     /// The lecture's bias trick: a last column of W, for a feature that is always 1, regularised as all of W is.
     Trick,
-}
-
-/// What a step or an evaluation found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepLoss {
-    /// Mean loss of the samples.
-    pub data: f64,
-    /// The regulariser, lambda times the sum of squares.
-    pub regularisation: f64,
-}
-
-impl StepLoss {
-    /// The lecture's full loss: data loss plus R(W).
-    pub fn full(self) -> f64 {
-        self.data + self.regularisation
-    }
-}
-
-/// Mean loss and accuracy over a set of images.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Evaluation {
-    /// Mean data loss.
-    pub loss: f64,
-    /// Part of the images whose label has the highest score, 0 to 1.
-    pub accuracy: f64,
 }
 
 /// The parameters of a linear classifier for images: W (C x D) and b (C).
@@ -279,6 +221,8 @@ pub struct LinearTrainer<T = f32> {
     /// lambda of the regulariser lambda R(W).
     strength: f64,
     optimizer: Optimizer,
+    /// Steps taken.
+    steps: u64,
     /// (slots C) x D, rows as far apart as the weights'.
     weight_state: AlignedVec<T>,
     /// slots x C.
@@ -287,28 +231,48 @@ pub struct LinearTrainer<T = f32> {
     dscores: AlignedVec<T>,
     losses: Vec<T>,
     dbias: Vec<T>,
+    /// C x D, rows as far apart as the weights'; empty for the rules that are fused into the backward kernel.
+    dweights: AlignedVec<T>,
+    /// The rows of the weights, where those are not fused.
+    rows: Vec<Segment>,
 }
 
 impl<T: Scalar> LinearTrainer<T> {
     /// Trains `classifier` to lower the mean `loss` plus `strength` times the sum of squares of its weights.
     pub fn new(classifier: LinearClassifier<T>, loss: Loss, strength: f64, optimizer: Optimizer) -> Self {
         let slots = optimizer.slots();
+        let (c, d, stride) = (classifier.classes, classifier.features, classifier.stride);
+        let row = |c| Segment { range: c * stride..c * stride + d, regularised: true };
+        let is_fused = matches!(optimizer, Optimizer::Sgd { .. } | Optimizer::Momentum { .. });
         Self {
-            weight_state: AlignedVec::zeroed(slots * classifier.classes * classifier.stride),
-            bias_state: vec![T::ZERO; slots * classifier.classes],
+            dweights: AlignedVec::zeroed(if is_fused { 0 } else { c * stride }),
+            rows: if is_fused { Vec::new() } else { (0..c).map(row).collect() },
+            weight_state: AlignedVec::zeroed(slots * c * stride),
+            bias_state: vec![T::ZERO; slots * c],
             dscores: AlignedVec::zeroed(0),
             losses: Vec::new(),
-            dbias: vec![T::ZERO; classifier.classes],
+            dbias: vec![T::ZERO; c],
             classifier,
             loss,
             strength,
             optimizer,
+            steps: 0,
         }
     }
 
     /// The classifier as it is after the last step.
     pub fn classifier(&self) -> &LinearClassifier<T> {
         &self.classifier
+    }
+
+    /// The loss that it lowers.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    /// Sets the optimizer's step size, as a schedule says.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.optimizer = self.optimizer.with_rate(rate);
     }
 
     /// Ends the training.
@@ -321,8 +285,13 @@ impl<T: Scalar> LinearTrainer<T> {
     /// Inside [`lanegrad_kernels::parallel::Threads::run`] it allocates nothing once it has seen the largest batch.
     ///
     /// # Errors
-    /// [`Error::Kernel`] if the images do not fit the classifier or an index names no image. Nothing is changed then.
+    /// [`Error::Kernel`] if the images do not fit the classifier or an index names no image; [`Error::Setting`] if the
+    /// optimizer's settings make no sense, or it is Muon, which has no use for one row a class. Nothing is changed then.
     pub fn step(&mut self, images: &Images, index: &[u32]) -> Result<StepLoss, Error> {
+        self.optimizer.check()?;
+        if let Optimizer::Muon { .. } = self.optimizer {
+            return Err(Error::Setting("muon is for the matrices of a network, not for a linear classifier".into()));
+        }
         let samples = samples(images, index)?;
         let classes = self.classifier.classes;
         self.dscores.resize(classes * index.len());
@@ -331,42 +300,73 @@ impl<T: Scalar> LinearTrainer<T> {
         classifier::forward(self.classifier.folded()?, samples, self.loss, dscores, &mut self.losses)?;
         let data = total(&self.losses) / index.len().max(1) as f64;
         let regularisation = self.strength * self.classifier.sum_of_squares();
-        self.optimizer.apply(Backward { trainer: self, samples })?;
+        match self.optimizer {
+            Optimizer::Sgd { rate } => self.fused(samples, Sgd { rate: T::from_f64(rate) })?,
+            Optimizer::Momentum { rate, momentum } => {
+                self.fused(samples, Momentum { rate: T::from_f64(rate), momentum: T::from_f64(momentum) })?;
+            }
+            optimizer => {
+                self.store_gradient(samples)?;
+                optimizer.apply(self.steps.saturating_add(1), UpdateAll(self))?;
+            }
+        }
+        self.steps = self.steps.saturating_add(1);
         Ok(StepLoss { data, regularisation })
     }
-}
 
-/// The second half of a step, for whatever rule the optimizer is.
-struct Backward<'a, T> {
-    trainer: &'a mut LinearTrainer<T>,
-    samples: Samples<'a, u8>,
-}
-
-impl<T: Scalar> WithRule<T> for Backward<'_, T> {
-    type Output = Result<(), Error>;
-
-    fn with<R: Rule<T>>(self, rule: R) -> Result<(), Error> {
-        let Self { trainer, samples } = self;
-        let decay = T::from_f64(2.0 * trainer.strength);
-        let classifier = &mut trainer.classifier;
+    /// The second half of a step, where the backward kernel updates and folds the weights while it has their gradient.
+    ///
+    /// Compiled for the two simplest rules only: a copy of that kernel for each rule would be the larger part of the
+    /// library, to save a pass over the weights that costs little beside the samples.
+    fn fused<R: Rule<T>>(&mut self, samples: Samples<'_, u8>, rule: R) -> Result<(), Error> {
+        let decay = T::from_f64(2.0 * self.strength);
+        let classifier = &mut self.classifier;
         let (c, d, stride) = (classifier.classes, classifier.features, classifier.stride as isize);
         let blocks = d.div_ceil(FOLD_BLOCK);
         let epilogue = UpdateWeights {
             rule,
             decay,
             weights: MatMut::with_strides(&mut classifier.weights, 0, c, d, stride, 1)?,
-            state: MatMut::with_strides(&mut trainer.weight_state, 0, R::SLOTS * c, d, stride, 1)?,
+            state: MatMut::with_strides(&mut self.weight_state, 0, R::SLOTS * c, d, stride, 1)?,
             folded: Folded {
                 weights: MatMut::with_strides(&mut classifier.folded_weights, 0, c, d, stride, 1)?,
                 sums: MatMut::row_major(&mut classifier.folded_sums, blocks, 2 * c)?,
                 normalisation: classifier::Normalisation::new(&classifier.mean, &classifier.scale)?,
             },
         };
-        let dscores = MatRef::row_major(&trainer.dscores, c, samples.len())?;
-        classifier::backward(samples, dscores, &mut trainer.dbias, epilogue)?;
+        let dscores = MatRef::row_major(&self.dscores, c, samples.len())?;
+        classifier::backward(samples, dscores, &mut self.dbias, epilogue)?;
         let bias_decay = if classifier.bias_kind == Bias::Trick { decay } else { T::ZERO };
-        update(rule, bias_decay, &mut classifier.bias, &trainer.dbias, &mut trainer.bias_state)?;
+        update(rule, bias_decay, &mut classifier.bias, &self.dbias, &mut self.bias_state)?;
         classifier.fold_bias();
         Ok(())
+    }
+
+    /// Computes the gradients of the weights and of the bias.
+    fn store_gradient(&mut self, samples: Samples<'_, u8>) -> Result<(), Error> {
+        let classifier = &self.classifier;
+        let (c, d, stride) = (classifier.classes, classifier.features, classifier.stride as isize);
+        let epilogue = StoreGradient {
+            dweights: MatMut::with_strides(&mut self.dweights, 0, c, d, stride, 1)?,
+            normalisation: Some(classifier::Normalisation::new(&classifier.mean, &classifier.scale)?),
+        };
+        let dscores = MatRef::row_major(&self.dscores, c, samples.len())?;
+        Ok(classifier::backward(samples, dscores, &mut self.dbias, epilogue)?)
+    }
+}
+
+/// The end of a step whose gradient is stored, for whatever rule the optimizer is.
+struct UpdateAll<'a, T>(&'a mut LinearTrainer<T>);
+
+impl<T: Scalar> WithRule<T> for UpdateAll<'_, T> {
+    type Output = Result<(), Error>;
+
+    fn with<R: Rule<T>>(self, rule: R) -> Result<(), Error> {
+        let Self(LinearTrainer { classifier, strength, weight_state, bias_state, dbias, dweights, rows, .. }) = self;
+        let decay = T::from_f64(2.0 * *strength);
+        update_segments(rule, decay, rows, &mut classifier.weights, dweights, weight_state)?;
+        let bias = [Segment { range: 0..classifier.classes, regularised: classifier.bias_kind == Bias::Trick }];
+        update_segments(rule, decay, &bias, &mut classifier.bias, dbias, bias_state)?;
+        classifier.fold()
     }
 }

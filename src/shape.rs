@@ -145,6 +145,18 @@ impl Shape {
         }
     }
 
+    /// This shape with one more dimension before all others.
+    pub fn with_leading(&self, extent: usize) -> Self {
+        let old = self.extents();
+        let mut buffer = [0; INLINE];
+        if old.len() >= INLINE {
+            return Self::new(&[&[extent], old].concat());
+        }
+        buffer[0] = extent;
+        buffer[1..=old.len()].copy_from_slice(old);
+        Self::new(&buffer[..=old.len()])
+    }
+
     /// This shape without dimension `axis`.
     pub fn without(&self, axis: usize) -> Self {
         self.replaced(axis, &[])
@@ -237,6 +249,7 @@ mod tests {
                 assert_eq!(shape.replaced(0, &[2, 3]).extents()[..2], [2, 3]);
                 assert_eq!(shape.replaced(0, &[2, 3]).rank(), rank + 1);
                 assert_eq!(shape.without(0).extents(), &extents[1..]);
+                assert_eq!(shape.without(0).with_leading(7), shape);
             }
         }
     }

@@ -273,9 +273,10 @@ impl<T: Scalar> Tape<T> {
         self.parameters_and_gradients().0
     }
 
-    /// The flat parameters, to be changed, and their gradients, which lie at the same places; see
-    /// [`Tape::parameters_mut`].
-    pub fn parameters_and_gradients(&mut self) -> (&mut [T], &[T]) {
+    /// The flat parameters and their gradients, which lie at the same places; see [`Tape::parameters_mut`].
+    ///
+    /// Gradients may be changed too, to clip them, say.
+    pub fn parameters_and_gradients(&mut self) -> (&mut [T], &mut [T]) {
         self.recording.get_mut().parameters_and_gradients()
     }
 

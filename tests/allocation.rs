@@ -1,10 +1,11 @@
 //! A warm training step allocates nothing. In a binary of its own: the counter sees every thread of the process.
 
 use lanegrad::Loss;
+use lanegrad::data::Normalisation;
 use lanegrad::data::synthetic;
 use lanegrad::kernels::parallel::Threads;
-use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer, Normalisation};
-use lanegrad::optim::Optimizer;
+use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer};
+use lanegrad::optim::{Optimizer, Segment, Updater};
 use lanegrad::train::{Sampler, Sampling, steps};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,13 +36,20 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// One test, since another would allocate while this one counts.
 #[test]
 fn a_warm_step_allocates_nothing() {
+    steps_of_a_linear_classifier();
+    steps_of_an_updater();
+}
+
+fn steps_of_a_linear_classifier() {
     let data = synthetic::generate_sized(0, 2048, 1);
     for threads in [1, 2, 4, 7] {
         for (loss, optimizer) in [
             (Loss::Softmax, Optimizer::Sgd { rate: 1e-3 }),
             (Loss::Hinge, Optimizer::Momentum { rate: 1e-4, momentum: 0.9 }),
+            (Loss::Softmax, Optimizer::adam(1e-3)),
         ] {
             let normalisation = Normalisation::standardize(&data.train);
             let classifier = LinearClassifier::<f32>::new(10, &normalisation, Bias::Separate).unwrap();
@@ -55,6 +63,34 @@ fn a_warm_step_allocates_nothing() {
                 ALLOCATIONS.load(Ordering::Relaxed) - before
             });
             assert_eq!(counted, 0, "{loss:?} on {threads} threads");
+        }
+    }
+}
+
+fn steps_of_an_updater() {
+    let segments = [
+        Segment { range: 0..100_000, matrix: None, decay: true },
+        Segment { range: 100_016..108_016, matrix: Some((100, 80)), decay: true },
+        Segment { range: 108_016..108_116, matrix: None, decay: false },
+    ];
+    for threads in [1, 2, 4] {
+        for optimizer in [Optimizer::sgd(1e-3), Optimizer::adam(1e-3), Optimizer::muon(1e-3)] {
+            let mut updater = Updater::<f32>::new(optimizer, &segments).unwrap();
+            let (mut parameters, mut gradients) = (vec![0.5; 108_116], vec![0.1; 108_116]);
+            let mut train = |steps| {
+                for _ in 0..steps {
+                    updater.clip_norm(&mut gradients, 1.0).unwrap();
+                    updater.clip_value(&mut gradients, 0.5).unwrap();
+                    updater.step(&mut parameters, &gradients, 1e-3).unwrap();
+                }
+            };
+            let counted = Threads::new(threads).unwrap().run(|| {
+                train(100);
+                let before = ALLOCATIONS.load(Ordering::Relaxed);
+                train(100);
+                ALLOCATIONS.load(Ordering::Relaxed) - before
+            });
+            assert_eq!(counted, 0, "{optimizer:?} on {threads} threads");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The linear classifier through the public API, as another crate would use it.
 
-use lanegrad::Loss;
+use lanegrad::data::Normalisation;
 use lanegrad::data::{Images, synthetic};
-use lanegrad::kernels::{parallel::Threads, reference};
-use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer, Normalisation};
+use lanegrad::kernels::parallel::Threads;
+use lanegrad::kernels::reference::{self, UpdateRule};
+use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer};
 use lanegrad::optim::Optimizer;
 use lanegrad::train::{Sampler, Sampling, steps};
+use lanegrad::{Error, Loss};
 
 /// Images of 20 features and 4 classes, drawn by a small generator of its own.
 fn small_images(count: usize) -> Images {
@@ -26,7 +28,8 @@ fn small_images(count: usize) -> Images {
 /// Training, step by step in f64, as the lecture writes it: the weights' last column is the bias.
 struct Naive<'a> {
     weights: Vec<Vec<f64>>,
-    velocity: Vec<Vec<f64>>,
+    state: Vec<Vec<[f64; 3]>>,
+    steps: i32,
     normalisation: &'a Normalisation<f64>,
     loss: Loss,
     strength: f64,
@@ -50,21 +53,71 @@ impl Naive<'_> {
         let result = reference::classifier(self.loss, &weights, &biases, &samples, &labels);
         let data = result.losses.iter().sum::<f64>() / batch.len() as f64;
         let mut squares = 0.0;
-        for (c, (row, velocity)) in self.weights.iter_mut().zip(&mut self.velocity).enumerate() {
-            for (d, (w, v)) in row.iter_mut().zip(velocity).enumerate() {
+        self.steps += 1;
+        for (c, (row, state)) in self.weights.iter_mut().zip(&mut self.state).enumerate() {
+            for (d, (w, state)) in row.iter_mut().zip(state).enumerate() {
                 let regularised = d < features || self.bias == Bias::Trick;
                 let strength = if regularised { self.strength } else { 0.0 };
                 squares += strength * *w * *w;
                 let gradient = if d < features { result.dweights[c * features + d] } else { result.dbias[c] };
-                match self.optimizer {
-                    Optimizer::Sgd { rate } => *w = reference::sgd(rate, 2.0 * strength, *w, gradient),
-                    Optimizer::Momentum { rate, momentum } => {
-                        (*w, *v) = reference::momentum(rate, momentum, 2.0 * strength, *w, gradient, *v);
-                    }
-                }
+                let rule = plain(self.optimizer, regularised);
+                *w = rule.step(self.steps, *w, gradient + 2.0 * strength * *w, state);
             }
         }
         (data, squares)
+    }
+}
+
+/// The twin of a rule, without its weight decay where nothing is regularised.
+fn plain(optimizer: Optimizer, regularised: bool) -> UpdateRule {
+    let kept = |weight_decay| if regularised { weight_decay } else { 0.0 };
+    match optimizer {
+        Optimizer::Sgd { rate } => UpdateRule::Sgd { rate },
+        Optimizer::Momentum { rate, momentum } => UpdateRule::Momentum { rate, momentum },
+        Optimizer::Nesterov { rate, momentum } => UpdateRule::Nesterov { rate, momentum },
+        Optimizer::Adagrad { rate, epsilon } => UpdateRule::Adagrad { rate, epsilon },
+        Optimizer::Adadelta { rate, rho, epsilon } => UpdateRule::Adadelta { rate, rho, epsilon },
+        Optimizer::RmsProp { rate, rho, epsilon } => UpdateRule::RmsProp { rate, rho, epsilon },
+        Optimizer::GravesRmsProp { rate, rho, momentum, epsilon } => {
+            UpdateRule::GravesRmsProp { rate, rho, momentum, epsilon }
+        }
+        Optimizer::Adam { rate, beta1, beta2, epsilon } => UpdateRule::Adam { rate, beta1, beta2, epsilon },
+        Optimizer::AdamW { rate, beta1, beta2, epsilon, weight_decay } => {
+            UpdateRule::AdamW { rate, beta1, beta2, epsilon, weight_decay: kept(weight_decay) }
+        }
+        Optimizer::Lion { rate, beta1, beta2, weight_decay } => {
+            UpdateRule::Lion { rate, beta1, beta2, weight_decay: kept(weight_decay) }
+        }
+        Optimizer::Muon { .. } => panic!("not for a linear classifier"),
+    }
+}
+
+/// Every rule that trains a linear classifier; what adapts its steps by itself gets a rate of its own.
+fn optimizers(rate: f64) -> [Optimizer; 10] {
+    let adaptive = 1e-3;
+    [
+        Optimizer::sgd(rate),
+        Optimizer::Momentum { rate: 0.2 * rate, momentum: 0.8 },
+        Optimizer::nesterov(0.1 * rate),
+        Optimizer::adagrad(adaptive),
+        Optimizer::Adadelta { rate: 1.0, rho: 0.9, epsilon: 1e-6 },
+        Optimizer::rms_prop(adaptive),
+        Optimizer::graves_rms_prop(0.1 * adaptive),
+        Optimizer::adam(adaptive),
+        Optimizer::AdamW { rate: adaptive, beta1: 0.8, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.5 },
+        Optimizer::Lion { rate: 0.1 * adaptive, beta1: 0.9, beta2: 0.99, weight_decay: 0.5 },
+    ]
+}
+
+#[test]
+fn muon_is_refused_and_so_are_settings_without_sense() {
+    let images = small_images(8);
+    for optimizer in [Optimizer::muon(0.02), Optimizer::sgd(f64::NAN), Optimizer::adam(-1.0)] {
+        let classifier = LinearClassifier::<f32>::new(4, &Normalisation::raw(20), Bias::Separate).unwrap();
+        let mut trainer = LinearTrainer::new(classifier, Loss::Softmax, 0.0, optimizer);
+        let error = trainer.step(&images, &[0, 1]).unwrap_err();
+        assert!(matches!(error, Error::Setting(_)), "{error}");
+        assert!(trainer.classifier().weights(0).iter().all(|&w| w == 0.0));
     }
 }
 
@@ -75,14 +128,15 @@ fn fifty_steps_follow_the_plain_definition() {
     for (normalisation, rate) in normalisations.iter().zip([1e-5, 1e-4, 0.05]) {
         for loss in [Loss::Softmax, Loss::Hinge] {
             for bias in [Bias::Separate, Bias::Trick] {
-                for optimizer in [Optimizer::Sgd { rate }, Optimizer::Momentum { rate: 0.2 * rate, momentum: 0.8 }] {
+                for optimizer in optimizers(rate) {
                     let strength = 0.02;
                     let mut classifier = LinearClassifier::<f64>::new(4, normalisation, bias).unwrap();
                     classifier.randomize(0.01, 5).unwrap();
                     let row = |c| [classifier.weights(c), &classifier.bias()[c..=c]].concat();
                     let mut naive = Naive {
                         weights: (0..4).map(row).collect(),
-                        velocity: vec![vec![0.0; 21]; 4],
+                        state: vec![vec![[0.0; 3]; 21]; 4],
+                        steps: 0,
                         normalisation,
                         loss,
                         strength,

@@ -154,7 +154,7 @@ fn memory_is_constant_over_ten_thousand_steps() {
         let loss = tape.constant(&x).matmul(tape.param(w)).tanh().square().mean_all();
         loss.backward().unwrap();
         let (parameters, gradients) = tape.parameters_and_gradients();
-        parameters.iter_mut().zip(gradients).for_each(|(w, dw)| *w -= 0.1 * dw);
+        parameters.iter_mut().zip(gradients).for_each(|(w, dw)| *w -= 0.1 * *dw);
         tape.memory()
     };
     let first = step(&mut tape);

@@ -8,6 +8,7 @@
 //!   are no partial sums to add up, the bits do not depend on the number of threads, and a finished piece of dW is at once
 //!   stored ([`StoreGradient`]) or used to update the weights ([`UpdateWeights`]).
 //! * [`evaluate`]: loss and prediction of each sample, without gradients.
+//! * [`gather`]: samples as normalised numbers, for other models.
 //!
 //! Samples are rows of bytes or of the scalar type, named by index: nothing is gathered, copied or converted in memory.
 //! Normalised features x' = (x - mean) scale need no pass over the data either: they fold exactly into the weights,
@@ -39,6 +40,7 @@ mod backward;
 mod epilogue;
 mod fold;
 mod forward;
+mod gather;
 mod hinge;
 mod softmax;
 
@@ -46,6 +48,7 @@ pub use backward::{Backward, backward};
 pub use epilogue::{StoreGradient, UpdateWeights, WeightEpilogue};
 pub use fold::{FOLD_BLOCK, Fold, Folded, fold};
 pub use forward::{Evaluate, Forward, evaluate, forward};
+pub use gather::{Gather, gather};
 
 use crate::error::Error;
 use crate::isa::{Element, Scalar};

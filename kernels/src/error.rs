@@ -66,6 +66,17 @@ pub enum Error {
         /// What it should have been.
         wanted: Wanted,
     },
+    /// A range of a list of segments that reaches beyond the data or does not begin after the one before it.
+    Segment {
+        /// Position in the list.
+        position: usize,
+        /// First element, and the one after the last.
+        range: (usize, usize),
+        /// Where it may begin at the earliest.
+        earliest: usize,
+        /// Elements in the data.
+        length: usize,
+    },
     /// A thread pool of this many threads could not be started.
     Threads {
         /// Threads that were asked for.
@@ -128,6 +139,11 @@ impl fmt::Display for Error {
                 write!(formatter, "{what} at position {position} is {value}, but there are only {limit}")
             }
             Self::Geometry { what, found, wanted } => write!(formatter, "{what} is {found}; it must be {wanted}"),
+            Self::Segment { position, range, earliest, length } => write!(
+                formatter,
+                "segment {position} from {} to {} does not lie between {earliest} and {length}, the end of the data",
+                range.0, range.1
+            ),
             Self::Threads { requested, reason } => {
                 write!(formatter, "a pool of {requested} threads could not be started: {reason}")
             }

@@ -6,8 +6,10 @@
 
 use crate::classifier::{self, StoreGradient, UpdateWeights};
 use crate::conv;
+use crate::isa::Scalar;
 use crate::pool;
-use crate::update::{self, Momentum, Sgd};
+use crate::update::{self, clip};
+use crate::update::{Adadelta, Adagrad, Adam, AdamW, GravesRmsProp, Lion, Momentum, Nesterov, RmsProp, Sgd};
 
 /// Addresses of the compiled functions; nobody needs them, but what has an address is compiled.
 #[doc(hidden)]
@@ -15,7 +17,7 @@ use crate::update::{self, Momentum, Sgd};
 pub fn addresses() -> Vec<*const ()> {
     type Sgd32 = Sgd<f32>;
     type Momentum32 = Momentum<f32>;
-    vec![
+    let kernels = [
         classifier::forward::<f32, u8> as *const (),
         classifier::forward::<f32, f32> as *const (),
         classifier::evaluate::<f32, u8> as *const (),
@@ -33,9 +35,27 @@ pub fn addresses() -> Vec<*const ()> {
         pool::max_backward::<f32> as *const (),
         pool::average_forward::<f32> as *const (),
         pool::average_backward::<f32> as *const (),
-        update::update::<f32, Sgd32> as *const (),
-        update::update::<f32, Momentum32> as *const (),
         crate::math::exp::<f32> as *const (),
         crate::peak::multiply_add_peak::<f32> as *const (),
+    ];
+    kernels.into_iter().chain(updates::<f32>()).chain(updates::<f64>()).collect()
+}
+
+/// The update rules and the clipping of one type.
+fn updates<T: Scalar>() -> [*const (); 13] {
+    [
+        update::update_segments::<T, Sgd<T>> as *const (),
+        update::update_segments::<T, Momentum<T>> as *const (),
+        update::update_segments::<T, Nesterov<T>> as *const (),
+        update::update_segments::<T, Adagrad<T>> as *const (),
+        update::update_segments::<T, Adadelta<T>> as *const (),
+        update::update_segments::<T, RmsProp<T>> as *const (),
+        update::update_segments::<T, GravesRmsProp<T>> as *const (),
+        update::update_segments::<T, Adam<T>> as *const (),
+        update::update_segments::<T, AdamW<T>> as *const (),
+        update::update_segments::<T, Lion<T>> as *const (),
+        clip::sum_of_squares::<T> as *const (),
+        clip::scale::<T> as *const (),
+        clip::clamp::<T> as *const (),
     ]
 }

@@ -4,6 +4,9 @@
 
 pub mod conv;
 pub mod pool;
+mod update;
+
+pub use update::UpdateRule;
 
 use crate::classifier::Loss;
 
@@ -118,18 +121,6 @@ pub fn classifier(
     }
     result
 }
-
-/// Gradient descent with `decay` times the parameter added to its gradient: the new parameter.
-pub fn sgd(rate: f64, decay: f64, parameter: f64, gradient: f64) -> f64 {
-    parameter - rate * (gradient + decay * parameter)
-}
-
-/// Momentum, likewise: the new parameter and velocity.
-pub fn momentum(rate: f64, momentum: f64, decay: f64, parameter: f64, gradient: f64, velocity: f64) -> (f64, f64) {
-    let velocity = momentum * velocity - rate * (gradient + decay * parameter);
-    (parameter + velocity, velocity)
-}
-
 /// x - ln(sum of exp(x)), the sum along the middle dimension of `extents`, for a row-major x.
 pub fn log_softmax(x: &[f64], [outer, extent, inner]: [usize; 3]) -> Vec<f64> {
     let mut y = x.to_vec();
@@ -142,4 +133,11 @@ pub fn log_softmax(x: &[f64], [outer, extent, inner]: [usize; 3]) -> Vec<f64> {
         }
     }
     y
+}
+
+/// (x - mean) scale for the rows of `data` that `index` names, one after the other.
+pub fn gather(data: &[Vec<f64>], index: &[u32], mean: &[f64], scale: &[f64]) -> Vec<f64> {
+    let row =
+        |&i: &u32| data[i as usize].iter().zip(mean.iter().zip(scale)).map(|(x, (mean, scale))| (x - mean) * scale);
+    index.iter().flat_map(row).collect()
 }

@@ -3,12 +3,13 @@
 mod support;
 
 use lanegrad_kernels::classifier::{
-    Backward, Evaluate, FOLD_BLOCK, Fold, Folded, Forward, Linear, Loss, Normalisation, Samples, StoreGradient,
+    Backward, Evaluate, FOLD_BLOCK, Fold, Folded, Forward, Gather, Linear, Loss, Normalisation, Samples, StoreGradient,
     UpdateWeights, backward, forward,
 };
 use lanegrad_kernels::dispatch::{dispatch_at, supported};
 use lanegrad_kernels::isa::{Element, Level, Scalar};
 use lanegrad_kernels::parallel::Threads;
+use lanegrad_kernels::reference::UpdateRule;
 use lanegrad_kernels::update::{Momentum, Sgd};
 use lanegrad_kernels::{Error, MatMut, MatRef, reference};
 use rand::RngExt;
@@ -252,10 +253,14 @@ fn the_fused_update_is_the_gradient_then_the_rule() {
             (folded, sums)
         };
 
+        let step = |rule: UpdateRule, i: usize, state: &mut [f64; 3]| {
+            let old = f64::from(old[i]);
+            rule.step(1, old, dweights[i] + f64::from(decay) * old, state)
+        };
         let mut weights = old.clone();
         let (folded, sums) = run(0, &mut weights, &mut []);
         for i in 0..c * d {
-            let wanted = reference::sgd(rate.into(), decay.into(), old[i].into(), dweights[i]);
+            let wanted = step(UpdateRule::Sgd { rate: rate.into() }, i, &mut [0.0; 3]);
             assert!((f64::from(weights[i]) - wanted).abs() < 1e-6, "{level} weight {i}");
             assert_eq!(folded[i], weights[i] * scale[i % d], "{level} folded weight {i}");
         }
@@ -266,16 +271,11 @@ fn the_fused_update_is_the_gradient_then_the_rule() {
         let (mut weights, mut state) = (old.clone(), old_state.clone());
         run(1, &mut weights, &mut state);
         for i in 0..c * d {
-            let (wanted, velocity) = reference::momentum(
-                rate.into(),
-                momentum.into(),
-                decay.into(),
-                old[i].into(),
-                dweights[i],
-                old_state[i].into(),
-            );
+            let mut wanted_state = [old_state[i].into(), 0.0, 0.0];
+            let rule = UpdateRule::Momentum { rate: rate.into(), momentum: momentum.into() };
+            let wanted = step(rule, i, &mut wanted_state);
             assert!((f64::from(weights[i]) - wanted).abs() < 1e-6, "{level} weight {i}");
-            assert!((f64::from(state[i]) - velocity).abs() < 1e-6, "{level} velocity {i}");
+            assert!((f64::from(state[i]) - wanted_state[0]).abs() < 1e-6, "{level} velocity {i}");
         }
     }
 }
@@ -374,4 +374,35 @@ fn what_does_not_fit_is_refused() {
     assert!(Linear::new(MatRef::row_major(&weights, 3, 10).unwrap(), &bias[..2]).is_err());
     let across = MatRef::with_strides(&weights, 0, 3, 10, 1, 3).unwrap();
     assert!(Linear::new(across, &bias).is_err());
+}
+
+#[test]
+fn gathered_samples_are_the_normalised_rows() {
+    for features in [0, 1, 3, 15, 16, 17, 64, 100] {
+        let (rows, stride) = (7, features + 5);
+        let data: Vec<u8> = (0..rows * stride).map(|i| (i * 37 % 256) as u8).collect();
+        let (labels, index) = (vec![0; rows], [3_u32, 0, 6, 3]);
+        let (mean, scale) = (uniform::<f32>(1, features), uniform::<f32>(2, features));
+        let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+        let of_row = |i: usize| data[i * stride..][..features].iter().map(|&x| f64::from(x)).collect();
+        let plain: Vec<Vec<f64>> = (0..rows).map(of_row).collect();
+        let wanted = reference::gather(&plain, &index, &wide(&mean), &wide(&scale));
+        for level in supported() {
+            for threads in [1, 3] {
+                let mut y = vec![f32::NAN; index.len() * features];
+                let samples = Samples::new(&data, stride, features, &labels, &index).unwrap();
+                let work = Gather::new(samples, Normalisation::new(&mean, &scale).unwrap(), &mut y).unwrap();
+                Threads::new(threads).unwrap().run(|| dispatch_at(level, work)).unwrap();
+                assert!(
+                    y.iter().zip(&wanted).all(|(y, wanted)| (f64::from(*y) - wanted).abs() < 1e-4),
+                    "{level} {features}"
+                );
+            }
+        }
+    }
+    let samples = Samples::<u8>::new(&[1, 2, 3], 3, 3, &[0], &[0]).unwrap();
+    let normalisation = Normalisation::new(&[0.0_f32; 3], &[1.0; 3]).unwrap();
+    assert!(Gather::new(samples, normalisation, &mut [0.0; 2]).is_err());
+    let short = Normalisation::new(&[0.0_f32; 2], &[1.0; 2]).unwrap();
+    assert!(Gather::new(samples, short, &mut [0.0; 3]).is_err());
 }

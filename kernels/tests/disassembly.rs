@@ -111,8 +111,24 @@ fn tiles_stay_in_registers_and_everything_is_inlined() {
             }
         }
     }
-    for function in trampolines {
+    for function in &trampolines {
         check_calls(function);
+    }
+    check_updates(&trampolines);
+}
+
+/// The passes of ten update rules of two types keep what they compute in registers; settings may lie on the stack.
+fn check_updates(trampolines: &[&Function]) {
+    let wide = |f: &&&Function| f.name.contains("UpdateLoop<") && !f.name.contains("::portable::");
+    let passes: Vec<_> = trampolines.iter().filter(wide).collect();
+    assert_eq!(passes.len(), 2 * 2 * 10, "update passes");
+    for function in passes {
+        let inner = function.first_loop();
+        assert!(inner.iter().any(|line| multiplies(line)), "{} has no loop", function.name);
+        for line in inner {
+            let target = line.rsplit(", ").next().unwrap_or(line);
+            assert!(!(uses_vectors(line) && touches_stack(target)), "{} stores to the stack: {line}", function.name);
+        }
     }
 }
 

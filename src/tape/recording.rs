@@ -262,13 +262,13 @@ impl<T: Scalar> Recording<T> {
         &self.values[..self.parameter_end()]
     }
 
-    pub fn parameters_and_gradients(&mut self) -> (&mut [T], &[T]) {
+    pub fn parameters_and_gradients(&mut self) -> (&mut [T], &mut [T]) {
         self.outdated |= self.length > self.parameters;
         let end = self.parameter_end();
         if self.gradients.len() < end {
             self.gradients.resize(end);
         }
-        (&mut self.values[..end], &self.gradients[..end])
+        (&mut self.values[..end], &mut self.gradients[..end])
     }
 
     pub fn set_parameter(&mut self, index: u32, value: &Tensor<T>) -> Result<(), Error> {

@@ -22,9 +22,9 @@ impl Arguments {
         let command = Self::parse().command;
         if let Command::Train(options) = &command
             && options.momentum.is_some()
-            && options.optimizer != OptimizerName::Momentum
+            && !options.optimizer.has_momentum()
         {
-            let message = "--momentum is a setting of --optimizer momentum";
+            let message = "--momentum is a setting of --optimizer momentum, nesterov and graves-rmsprop";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
         command
@@ -100,7 +100,8 @@ pub struct TrainOptions {
     #[arg(long, value_name = "LAMBDA", default_value_t = 0.001, allow_negative_numbers = true, value_parser = parse_not_negative)]
     pub reg: f64,
 
-    /// The part of the velocity that the optimizer `momentum` keeps from step to step [default: 0.9]
+    /// The part of the velocity that the optimizers `momentum`, `nesterov` and `graves-rmsprop` keep from step to step
+    /// [default: 0.9]
     #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = parse_part)]
     pub momentum: Option<f64>,
 
@@ -195,6 +196,24 @@ impl From<SampleName> for Sampling {
 pub enum OptimizerName {
     Sgd,
     Momentum,
+    Nesterov,
+    Adagrad,
+    Adadelta,
+    #[value(name = "rmsprop")]
+    RmsProp,
+    #[value(name = "graves-rmsprop")]
+    GravesRmsProp,
+    Adam,
+    #[value(name = "adamw")]
+    AdamW,
+    Lion,
+}
+
+impl OptimizerName {
+    /// Whether the rule has a velocity.
+    fn has_momentum(self) -> bool {
+        matches!(self, Self::Momentum | Self::Nesterov | Self::GravesRmsProp)
+    }
 }
 
 /// Initial weights.

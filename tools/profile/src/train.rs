@@ -110,11 +110,60 @@ fn default_rate(options: &TrainOptions) -> f64 {
         (Preprocess::Raw, LossName::Softmax) => 2e-7,
         (Preprocess::Raw, LossName::Hinge) => 2e-8,
     };
+    // Rules that scale the gradient themselves move each weight by about the rate, whatever the loss.
+    let scaled = match options.preprocess {
+        Preprocess::Standardize => 1e-4,
+        Preprocess::Mean => 2e-6,
+        Preprocess::Raw => 5e-7,
+    };
     match options.optimizer {
         OptimizerName::Sgd => rate,
         // A constant gradient moves momentum 0.9 ten times as far.
-        OptimizerName::Momentum => 0.1 * rate,
+        OptimizerName::Momentum | OptimizerName::Nesterov => 0.1 * rate,
+        // Its steps shrink with the root of their number.
+        OptimizerName::Adagrad => 10.0 * scaled,
+        // Its own steps, meant for networks, are too long here by a factor of 30 or more.
+        OptimizerName::Adadelta => 300.0 * scaled,
+        OptimizerName::RmsProp | OptimizerName::Adam | OptimizerName::AdamW => scaled,
+        OptimizerName::GravesRmsProp => 0.1 * scaled,
+        // Every step is a full one.
+        OptimizerName::Lion => 0.3 * scaled,
     }
+}
+
+/// The update rule that the options ask for.
+fn optimizer(options: &TrainOptions) -> Optimizer {
+    let rate = options.lr.unwrap_or_else(|| default_rate(options));
+    let mut optimizer = match options.optimizer {
+        OptimizerName::Sgd => Optimizer::sgd(rate),
+        OptimizerName::Momentum => Optimizer::momentum(rate),
+        OptimizerName::Nesterov => Optimizer::nesterov(rate),
+        OptimizerName::Adagrad => Optimizer::adagrad(rate),
+        OptimizerName::Adadelta => Optimizer::adadelta(rate),
+        OptimizerName::RmsProp => Optimizer::rms_prop(rate),
+        OptimizerName::GravesRmsProp => Optimizer::graves_rms_prop(rate),
+        OptimizerName::Adam => Optimizer::adam(rate),
+        OptimizerName::AdamW => Optimizer::adam_w(rate),
+        OptimizerName::Lion => Optimizer::lion(rate),
+    };
+    if let (Some(momentum), Some(given)) = (momentum_mut(&mut optimizer), options.momentum) {
+        *momentum = given;
+    }
+    optimizer
+}
+
+/// The part of the velocity that the rule keeps, if it has one.
+fn momentum_mut(optimizer: &mut Optimizer) -> Option<&mut f64> {
+    match optimizer {
+        Optimizer::Momentum { momentum, .. }
+        | Optimizer::Nesterov { momentum, .. }
+        | Optimizer::GravesRmsProp { momentum, .. } => Some(momentum),
+        _ => None,
+    }
+}
+
+fn momentum(mut optimizer: Optimizer) -> Option<f64> {
+    momentum_mut(&mut optimizer).copied()
 }
 
 /// A training run: what is trained, and what was seen on the way.
@@ -139,11 +188,7 @@ impl<'a> Training<'a> {
         if let Init::Normal(standard_deviation) = options.init {
             classifier.randomize(standard_deviation, options.seed)?;
         }
-        let rate = options.lr.unwrap_or_else(|| default_rate(options));
-        let optimizer = match options.optimizer {
-            OptimizerName::Sgd => Optimizer::Sgd { rate },
-            OptimizerName::Momentum => Optimizer::Momentum { rate, momentum: options.momentum.unwrap_or(0.9) },
-        };
+        let optimizer = optimizer(options);
         let batch_size = options.batch_size as usize;
         Ok(Self {
             options,
@@ -186,10 +231,7 @@ impl<'a> Training<'a> {
         };
         let parameters = grouped(self.trainer.classifier().parameters() as u64);
         screen.line(&format!("model      linear, {loss}, {pixels}, {bias}, {parameters} parameters"))?;
-        let momentum = match self.optimizer {
-            Optimizer::Sgd { .. } => String::new(),
-            Optimizer::Momentum { momentum, .. } => format!(", momentum {momentum}"),
-        };
+        let momentum = momentum(self.optimizer).map_or(String::new(), |m| format!(", momentum {m}"));
         let sample = match options.sample {
             SampleName::Epoch => "",
             SampleName::Replacement => " drawn with replacement",
@@ -289,10 +331,7 @@ impl<'a> Training<'a> {
     }
 
     fn report(&self, dataset: &Dataset, machine: &Machine) -> Report {
-        let momentum = match self.optimizer {
-            Optimizer::Sgd { .. } => None,
-            Optimizer::Momentum { momentum, .. } => Some(momentum),
-        };
+        let momentum = momentum(self.optimizer);
         let loss: lanegrad::Loss = self.options.loss.into();
         Report {
             version: 1,

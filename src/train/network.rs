@@ -1,0 +1,180 @@
+//! Networks in training: layers on a tape, an update rule, mini-batches of images.
+
+use super::Trainer;
+use crate::data::{Images, Normalisation};
+use crate::error::Error;
+use crate::loss::{Evaluation, Loss, StepLoss};
+use crate::nn::Layer;
+use crate::optim::{Optimizer, Segment, Updater};
+use crate::shape::Shape;
+use crate::tape::{Tape, Var};
+use lanegrad_kernels::classifier::{self, Samples};
+use lanegrad_kernels::isa::Scalar;
+use lanegrad_kernels::update::{self, clip};
+
+/// Images that are evaluated at a time.
+const EVALUATED: usize = 500;
+
+/// A classifier of images: layers from an image's numbers to scores, and the tape that has their parameters.
+#[derive(Debug)]
+pub struct Network<T: Scalar = f32> {
+    /// The parameters' tape.
+    pub tape: Tape<T>,
+    /// From images of shape (N, `image`) to scores of shape (N, classes).
+    pub model: Box<dyn Layer<T>>,
+    /// The shape of one image: (D), or (H, W, C) for convolutions, which want [`Images::channels_last`].
+    pub image: Shape,
+    /// How pixels are normalised, D of each.
+    pub normalisation: Normalisation<T>,
+}
+
+impl<T: Scalar> Network<T> {
+    /// The scores of the images that `index` names, and their labels, on the tape.
+    fn record(&self, images: &Images, index: &[u32]) -> Result<[Var<'_, T>; 2], Error> {
+        let samples = Samples::new(images.pixels(), images.stride(), images.features(), images.labels(), index)?;
+        let normalisation = classifier::Normalisation::new(&self.normalisation.mean, &self.normalisation.scale)?;
+        let pixels = self.tape.constant_with(self.image.with_leading(index.len()), |values| {
+            Ok(classifier::gather(samples, normalisation, values)?)
+        });
+        let labels = self.tape.constant_with(index.len(), |labels| {
+            for (label, &i) in labels.iter_mut().zip(index) {
+                *label = T::from_f64(images.labels()[i as usize].into());
+            }
+            Ok(())
+        });
+        Ok([self.model.forward(pixels), labels])
+    }
+
+    /// Mean loss and accuracy over all of `images`, on the threads of the calling pool.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if the images do not have as many features as the normalisation, and the errors of the layers.
+    pub fn evaluate(&mut self, images: &Images, loss: Loss) -> Result<Evaluation, Error> {
+        let (was_training, step) = (self.tape.is_training(), self.tape.step());
+        self.tape.set_training(false);
+        let result = self.evaluate_all(images, loss);
+        self.tape.reset();
+        self.tape.set_training(was_training);
+        // What is random in training is keyed by the steps of training alone.
+        self.tape.set_step(step);
+        result
+    }
+
+    fn evaluate_all(&mut self, images: &Images, loss: Loss) -> Result<Evaluation, Error> {
+        let (mut total, mut right) = (0.0, 0);
+        let index: Vec<u32> = (0..images.len() as u32).collect();
+        for index in index.chunks(EVALUATED) {
+            self.tape.reset();
+            let [scores, labels] = self.record(images, index)?;
+            total += mean_loss(loss, scores, labels).item()?.to_f64() * index.len() as f64;
+            right += scores.look(|scores| {
+                let rows = scores.chunks_exact(scores.len() / index.len());
+                rows.zip(index).filter(|(row, i)| argmax(row) == images.labels()[**i as usize] as usize).count()
+            })?;
+        }
+        let count = images.len().max(1) as f64;
+        Ok(Evaluation { loss: total / count, accuracy: right as f64 / count })
+    }
+}
+
+/// The mean loss of scores and their labels.
+fn mean_loss<'t, T: Scalar>(loss: Loss, scores: Var<'t, T>, labels: Var<'t, T>) -> Var<'t, T> {
+    match loss {
+        Loss::Softmax => scores.softmax_cross_entropy(labels),
+        Loss::Hinge => scores.hinge(labels),
+    }
+}
+
+/// The place of the largest number, the first of equals.
+fn argmax<T: PartialOrd>(row: &[T]) -> usize {
+    (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
+}
+
+/// A network in training: its loss, its update rule and that rule's state.
+#[derive(Debug)]
+pub struct NetworkTrainer<T: Scalar = f32> {
+    network: Network<T>,
+    loss: Loss,
+    /// lambda of the regulariser lambda R(W).
+    strength: f64,
+    clip_norm: Option<f64>,
+    updater: Updater<T>,
+    /// Where in the flat parameters the regularised ones lie.
+    regularised: Vec<update::Segment>,
+}
+
+impl<T: Scalar> NetworkTrainer<T> {
+    /// Trains `network` to lower the mean `loss` plus `strength` times the sum of squares of its weights: of all parameters
+    /// of two or more dimensions.
+    ///
+    /// # Errors
+    /// Those of [`Updater::new`].
+    pub fn new(network: Network<T>, loss: Loss, strength: f64, optimizer: Optimizer) -> Result<Self, Error> {
+        let mut segments = Vec::new();
+        network.tape.for_each_parameter(|info| {
+            if info.trained {
+                let is_weight = info.shape.rank() > 1;
+                let matrix = is_weight.then(|| info.shape.as_matrix());
+                segments.push(Segment { range: info.range, matrix, decay: is_weight });
+            }
+        });
+        let updater = Updater::new(optimizer, &segments)?;
+        let regularised = segments.into_iter().filter(|segment| segment.decay);
+        let regularised = regularised.map(|s| update::Segment { range: s.range, regularised: true }).collect();
+        Ok(Self { network, loss, strength, clip_norm: None, updater, regularised })
+    }
+
+    /// Scales the gradient of all parameters together to at most this norm, from now on.
+    pub fn set_clip_norm(&mut self, limit: Option<f64>) {
+        self.clip_norm = limit;
+    }
+
+    /// The network as it is after the last step.
+    pub fn network(&self) -> &Network<T> {
+        &self.network
+    }
+
+    /// Ends the training.
+    pub fn into_network(self) -> Network<T> {
+        self.network
+    }
+
+    /// The update rule and its state.
+    pub fn updater(&self) -> &Updater<T> {
+        &self.updater
+    }
+
+    /// lambda times the sum of squares of the weights.
+    fn regularisation(&mut self) -> Result<f64, Error> {
+        if self.strength == 0.0 {
+            return Ok(0.0);
+        }
+        let parameters = self.network.tape.parameters_mut();
+        Ok(self.strength * clip::sum_of_squares(&self.regularised, parameters)?)
+    }
+}
+
+impl<T: Scalar> Trainer for NetworkTrainer<T> {
+    fn step(&mut self, images: &Images, index: &[u32]) -> Result<StepLoss, Error> {
+        self.network.tape.reset();
+        let regularisation = self.regularisation()?;
+        let [scores, labels] = self.network.record(images, index)?;
+        let loss = mean_loss(self.loss, scores, labels);
+        loss.backward()?;
+        let data = loss.item()?.to_f64();
+        let (parameters, gradients) = self.network.tape.parameters_and_gradients();
+        if let Some(limit) = self.clip_norm {
+            self.updater.clip_norm(gradients, limit)?;
+        }
+        self.updater.step(parameters, gradients, self.strength)?;
+        Ok(StepLoss { data, regularisation })
+    }
+
+    fn set_rate(&mut self, rate: f64) {
+        self.updater.set_rate(rate);
+    }
+
+    fn evaluate(&mut self, images: &Images) -> Result<Evaluation, Error> {
+        self.network.evaluate(images, self.loss)
+    }
+}
