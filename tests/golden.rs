@@ -1,5 +1,6 @@
 //! What PyTorch computes in float64 (`golden/README.md`), against ours.
 
+use lanegrad::kernels::isa::Scalar;
 use lanegrad::ops::conv2d::{Activation, Conv2d};
 use lanegrad::ops::local_response_norm::LocalResponseNorm;
 use lanegrad::ops::pool2d::Window;
@@ -8,7 +9,9 @@ use lanegrad::tensor::Tensor;
 use safetensors::SafeTensors;
 
 /// The largest difference, as a part of the largest golden number.
-const TOLERANCE: f64 = 1e-10;
+fn tolerance<T>() -> f64 {
+    if size_of::<T>() == size_of::<f64>() { 1e-10 } else { 1e-5 }
+}
 
 /// A golden file.
 struct Golden(Vec<u8>);
@@ -27,17 +30,17 @@ impl Golden {
         Tensor::from_slice(tensor.shape(), &values).unwrap()
     }
 
-    fn variable<'t>(&self, tape: &'t Tape<f64>, name: &str) -> Var<'t, f64> {
-        tape.variable(&self.tensor(name))
+    fn variable<'t, T: Scalar>(&self, tape: &'t Tape<T>, name: &str) -> Var<'t, T> {
+        tape.variable(&self.tensor(name).cast())
     }
 
-    fn indices<'t>(&self, tape: &'t Tape<f64>, name: &str) -> Var<'t, f64> {
+    fn indices<'t, T: Scalar>(&self, tape: &'t Tape<T>, name: &str) -> Var<'t, T> {
         let labels: Vec<u32> = self.tensor(name).values().iter().map(|&label| label as u32).collect();
         tape.indices(&labels)
     }
 
     /// Checks that `found` has the golden values; a number may be an array of one element.
-    fn check(&self, name: &str, found: &Tensor<f64>) {
+    fn check<T: Scalar>(&self, name: &str, found: &Tensor<T>) {
         let golden = self.tensor(name);
         assert_eq!(found.values().len(), golden.values().len(), "{name}");
         if found.shape().rank() > 0 {
@@ -45,18 +48,18 @@ impl Golden {
         }
         let largest = golden.values().iter().fold(f64::MIN_POSITIVE, |largest, x| largest.max(x.abs()));
         for (i, (found, golden)) in found.values().iter().zip(golden.values()).enumerate() {
-            let error = (found - golden).abs() / largest;
-            assert!(error <= TOLERANCE, "{name}[{i}]: {found} instead of {golden}");
+            let error = (found.to_f64() - golden).abs() / largest;
+            assert!(error <= tolerance::<T>(), "{name}[{i}]: {found} instead of {golden}");
         }
     }
 
     /// Checks `op.output`, and with `op.grad.output` as cotangent the gradient of each operand.
-    fn check_op(&self, op: &str, operands: &[&str], f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>) {
-        let tape = Tape::<f64>::new();
+    fn check_op<T: Scalar>(&self, op: &str, operands: &[&str], f: impl for<'t> Fn(&[Var<'t, T>]) -> Var<'t, T>) {
+        let tape = Tape::<T>::new();
         let variables: Vec<_> = operands.iter().map(|name| self.variable(&tape, &format!("{op}.{name}"))).collect();
         let output = f(&variables);
         self.check(&format!("{op}.output"), &output.value().unwrap());
-        output.backward_from(&self.tensor(&format!("{op}.grad.output"))).unwrap();
+        output.backward_from(&self.tensor(&format!("{op}.grad.output")).cast()).unwrap();
         for (name, variable) in operands.iter().zip(&variables) {
             self.check(&format!("{op}.grad.{name}"), &variable.gradient().unwrap());
         }
@@ -68,9 +71,9 @@ fn convolutions() {
     let golden = Golden::read("ops");
     let operands = ["input", "weight", "bias"];
     let settings = Conv2d { stride: [2, 2], padding: [1, 1], groups: 2, ..Conv2d::default() };
-    golden.check_op("conv_stride2", &operands, |x| x[0].conv2d(x[1], Some(x[2]), settings));
+    golden.check_op::<f64>("conv_stride2", &operands, |x| x[0].conv2d(x[1], Some(x[2]), settings));
     let settings = Conv2d { stride: [4, 4], padding: [2, 2], ..Conv2d::default() };
-    golden.check_op("conv11", &operands, |x| x[0].conv2d(x[1], Some(x[2]), settings));
+    golden.check_op::<f64>("conv11", &operands, |x| x[0].conv2d(x[1], Some(x[2]), settings));
 }
 
 #[test]
@@ -78,27 +81,37 @@ fn pools() {
     let golden = Golden::read("ops");
     let window = Window::new(3, 2).padded(1).ceil();
     for op in ["max_pool", "max_pool_ties"] {
-        golden.check_op(op, &["input"], |x| x[0].max_pool2d(window));
+        golden.check_op::<f64>(op, &["input"], |x| x[0].max_pool2d(window));
     }
-    golden.check_op("max_pool_dropped", &["input"], |x| x[0].max_pool2d(Window::new(2, 2).padded(1).ceil()));
+    golden.check_op::<f64>("max_pool_dropped", &["input"], |x| x[0].max_pool2d(Window::new(2, 2).padded(1).ceil()));
     for (op, count_padding) in [("avg_pool_padding_counted", true), ("avg_pool_padding_not_counted", false)] {
-        golden.check_op(op, &["input"], |x| x[0].avg_pool2d(window, count_padding));
+        golden.check_op::<f64>(op, &["input"], |x| x[0].avg_pool2d(window, count_padding));
     }
 }
 
 #[test]
 fn normalisations() {
     let golden = Golden::read("ops");
-    golden.check_op("lrn5", &["input"], |x| x[0].local_response_norm(LocalResponseNorm::ALEXNET));
+    golden.check_op::<f64>("lrn5", &["input"], |x| x[0].local_response_norm(LocalResponseNorm::ALEXNET));
     let settings = LocalResponseNorm { size: 3, alpha: 0.05, beta: 0.5, k: 1.0 };
-    golden.check_op("lrn3", &["input"], |x| x[0].local_response_norm(settings));
+    golden.check_op::<f64>("lrn3", &["input"], |x| x[0].local_response_norm(settings));
     let operands = ["input", "gamma", "beta"];
-    golden.check_op("batch_norm_train", &operands, |x| x[0].batch_norm(x[1], x[2], 1e-5));
-    golden.check_op("batch_norm_eval", &operands, |x| {
+    golden.check_op::<f64>("batch_norm_train", &operands, |x| x[0].batch_norm(x[1], x[2], 1e-5));
+    golden.check_op::<f64>("batch_norm_eval", &operands, |x| {
         let [mean, variance] = ["mean", "var"].map(|name| golden.tensor(&format!("batch_norm_eval.running_{name}")));
         let tape = x[0].tape();
         x[0].batch_norm_with(tape.constant(&mean), tape.constant(&variance), x[1], x[2], 1e-5)
     });
+}
+
+#[test]
+fn normalisations_and_pools_in_f32() {
+    let golden = Golden::read("ops");
+    golden.check_op::<f32>("lrn5", &["input"], |x| x[0].local_response_norm(LocalResponseNorm::ALEXNET));
+    golden.check_op::<f32>("batch_norm_train", &["input", "gamma", "beta"], |x| x[0].batch_norm(x[1], x[2], 1e-5));
+    golden.check_op::<f32>("log_softmax", &["input"], |x| x[0].log_softmax(1));
+    let window = Window::new(3, 2).padded(1).ceil();
+    golden.check_op::<f32>("avg_pool_padding_not_counted", &["input"], |x| x[0].avg_pool2d(window, false));
 }
 
 #[test]
@@ -125,8 +138,8 @@ fn running_statistics() {
 #[test]
 fn functions_and_losses() {
     let golden = Golden::read("ops");
-    golden.check_op("log_softmax", &["input"], |x| x[0].log_softmax(1));
-    golden.check_op("softplus", &["input"], |x| x[0].softplus());
+    golden.check_op::<f64>("log_softmax", &["input"], |x| x[0].log_softmax(1));
+    golden.check_op::<f64>("softplus", &["input"], |x| x[0].softplus());
     let tape = Tape::<f64>::new();
     let scores = golden.variable(&tape, "multi_margin.input");
     let loss = scores.hinge(golden.indices(&tape, "multi_margin.labels"));
@@ -144,30 +157,30 @@ fn functions_and_losses() {
 }
 
 /// The layers of the convnet, by name.
-struct Convnet<'t> {
+struct Convnet<'t, T: Scalar> {
     golden: &'t Golden,
-    tape: &'t Tape<f64>,
+    tape: &'t Tape<T>,
     /// Whether rectifiers are part of the convolutions.
     fused: bool,
     /// Input and parameters, whose gradients there are.
-    leaves: Vec<(String, Var<'t, f64>)>,
+    leaves: Vec<(String, Var<'t, T>)>,
 }
 
-impl<'t> Convnet<'t> {
-    fn leaf(&mut self, name: &str) -> Var<'t, f64> {
+impl<'t, T: Scalar> Convnet<'t, T> {
+    fn leaf(&mut self, name: &str) -> Var<'t, T> {
         let variable = self.golden.variable(self.tape, name);
         self.leaves.push((name.to_owned(), variable));
         variable
     }
 
     /// `y`, whose values are those of `out.name`.
-    fn output(&self, name: &str, y: Var<'t, f64>) -> Var<'t, f64> {
+    fn output(&self, name: &str, y: Var<'t, T>) -> Var<'t, T> {
         self.golden.check(&format!("out.{name}"), &y.value().unwrap());
         y
     }
 
     /// Convolution `i` and its rectifier.
-    fn convolution(&mut self, i: usize, x: Var<'t, f64>, settings: Conv2d) -> Var<'t, f64> {
+    fn convolution(&mut self, i: usize, x: Var<'t, T>, settings: Conv2d) -> Var<'t, T> {
         let [weight, bias] = ["weight", "bias"].map(|part| self.leaf(&format!("conv{i}.{part}")));
         let rectifier = format!("relu{i}");
         if self.fused {
@@ -178,7 +191,7 @@ impl<'t> Convnet<'t> {
         self.output(&rectifier, y.relu())
     }
 
-    fn linear(&mut self, name: &str, x: Var<'t, f64>) -> Var<'t, f64> {
+    fn linear(&mut self, name: &str, x: Var<'t, T>) -> Var<'t, T> {
         let [weight, bias] = ["weight", "bias"].map(|part| self.leaf(&format!("{name}.{part}")));
         self.output(name, x.linear(weight, bias))
     }
@@ -210,7 +223,7 @@ impl<'t> Convnet<'t> {
 fn five_layers_forward_and_backward() {
     let golden = Golden::read("convnet");
     for fused in [false, true] {
-        let tape = Tape::<f64>::new();
-        Convnet { golden: &golden, tape: &tape, fused, leaves: Vec::new() }.check();
+        Convnet { golden: &golden, tape: &Tape::<f64>::new(), fused, leaves: Vec::new() }.check();
+        Convnet { golden: &golden, tape: &Tape::<f32>::new(), fused, leaves: Vec::new() }.check();
     }
 }
