@@ -101,7 +101,7 @@ fn verify() {
     let narrow = |data: &[f64]| data.iter().map(|&x| x as f32).collect::<Vec<_>>();
     for layer in LAYERS {
         let mut layer = Layer::new(2, layer);
-        [Pass::Forward, Pass::InputGradient, Pass::WeightGradient].map(|pass| layer.run(pass));
+        [Pass::Forward, Pass::InputGradient, Pass::WeightGradient].into_iter().for_each(|pass| layer.run(pass));
         let Layer { name, convolution, x, weights, bias, y, dy, dx, dweights, dbias } = &layer;
         let (mut expected, _) = reference::conv::forward(convolution, &widen(x), &widen(weights));
         expected.iter_mut().zip(bias.iter().cycle()).for_each(|(y, &b)| *y = (*y + f64::from(b)).max(0.0));

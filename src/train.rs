@@ -10,6 +10,7 @@ use crate::data::Images;
 use crate::error::Error;
 use crate::linear::LinearTrainer;
 use crate::loss::{Evaluation, StepLoss};
+use crate::schedule::Schedule;
 use lanegrad_kernels::isa::Scalar;
 
 /// A model in training.
@@ -41,6 +42,38 @@ impl<T: Scalar> Trainer for LinearTrainer<T> {
 
     fn evaluate(&mut self, images: &Images) -> Result<Evaluation, Error> {
         self.classifier().evaluate(images, self.loss())
+    }
+}
+
+/// A model in training whose step size follows a schedule.
+#[derive(Debug)]
+pub struct Scheduled<'a, M: ?Sized> {
+    /// The model.
+    pub trainer: &'a mut M,
+    /// How the step size changes.
+    pub schedule: Schedule,
+    /// What it changes: the schedule's base rate.
+    pub rate: f64,
+    /// The next step, counted from 0 over the whole training.
+    pub step: u64,
+    /// Steps of the whole training.
+    pub total_steps: u64,
+}
+
+impl<M: Trainer + ?Sized> Trainer for Scheduled<'_, M> {
+    fn step(&mut self, images: &Images, index: &[u32]) -> Result<StepLoss, Error> {
+        self.trainer.set_rate(self.schedule.rate(self.rate, self.step, self.total_steps));
+        let loss = self.trainer.step(images, index)?;
+        self.step += 1;
+        Ok(loss)
+    }
+
+    fn set_rate(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+
+    fn evaluate(&mut self, images: &Images) -> Result<Evaluation, Error> {
+        self.trainer.evaluate(images)
     }
 }
 

@@ -57,15 +57,6 @@ pub enum Error {
         /// How many there are.
         limit: usize,
     },
-    /// A convolution or a pooling of this geometry does not exist.
-    Geometry {
-        /// The extent that is wrong.
-        what: &'static str,
-        /// Its value.
-        found: usize,
-        /// What it should have been.
-        wanted: Wanted,
-    },
     /// A range of a list of segments that reaches beyond the data or does not begin after the one before it.
     Segment {
         /// Position in the list.
@@ -76,6 +67,15 @@ pub enum Error {
         earliest: usize,
         /// Elements in the data.
         length: usize,
+    },
+    /// A convolution or a pooling of this geometry does not exist.
+    Geometry {
+        /// The extent that is wrong.
+        what: &'static str,
+        /// Its value.
+        found: usize,
+        /// What it should have been.
+        wanted: Wanted,
     },
     /// A thread pool of this many threads could not be started.
     Threads {
@@ -138,12 +138,12 @@ impl fmt::Display for Error {
             Self::Index { what, position, value, limit } => {
                 write!(formatter, "{what} at position {position} is {value}, but there are only {limit}")
             }
-            Self::Geometry { what, found, wanted } => write!(formatter, "{what} is {found}; it must be {wanted}"),
             Self::Segment { position, range, earliest, length } => write!(
                 formatter,
                 "segment {position} from {} to {} does not lie between {earliest} and {length}, the end of the data",
                 range.0, range.1
             ),
+            Self::Geometry { what, found, wanted } => write!(formatter, "{what} is {found}; it must be {wanted}"),
             Self::Threads { requested, reason } => {
                 write!(formatter, "a pool of {requested} threads could not be started: {reason}")
             }

@@ -5,11 +5,10 @@
 //! what they run.
 
 use crate::classifier::{self, StoreGradient, UpdateWeights};
-use crate::conv;
 use crate::isa::Scalar;
-use crate::pool;
 use crate::update::{self, clip};
 use crate::update::{Adadelta, Adagrad, Adam, AdamW, GravesRmsProp, Lion, Momentum, Nesterov, RmsProp, Sgd};
+use crate::{conv, pool};
 
 /// Addresses of the compiled functions; nobody needs them, but what has an address is compiled.
 #[doc(hidden)]

@@ -30,3 +30,26 @@ pub(crate) fn prepare() {
 
 /// Numbers of 8 bytes: room for a block of the gradient of a hundred classes.
 const PREPARED: usize = 32 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_calls_get_memory_of_their_own_and_find_it_again() {
+        let addresses = || {
+            with_scratch(100, |outer: &mut [u64]| {
+                outer.fill(1);
+                let inner = with_scratch(5000, |inner: &mut [u64]| {
+                    inner.fill(2);
+                    inner.as_ptr()
+                });
+                assert!(outer.iter().all(|&x| x == 1));
+                (outer.as_ptr(), inner)
+            })
+        };
+        let first = addresses();
+        assert_ne!(first.0, first.1);
+        assert_eq!(addresses(), first);
+    }
+}

@@ -100,8 +100,10 @@ fn tiles_stay_in_registers_and_everything_is_inlined() {
     let functions = assembly();
     let trampolines: Vec<&Function> = functions.iter().filter(|f| f.name.contains("::trampoline::<")).collect();
     // Per level: 24, 12 and 8 GEMM tiles of two types, for a packed and a streamed A; 10, 10 and 8 tiles of dot products of f64, and of f32 on floats
-    // and bytes; 10, 10 and 8 gradient tiles of f32 on floats and bytes.
-    for (kernel, wanted) in [("MicroKernel", 4 * 44), ("WholeVectors", 3 * 28), ("GradientTile", 2 * 28)] {
+    // and bytes; 10, 10 and 8 gradient tiles of f32 on floats and bytes; the GEMM's tiles for convolutions of f32.
+    for (kernel, wanted) in
+        [("MicroKernel", 4 * 44), ("WholeVectors", 3 * 28), ("GradientTile", 2 * 28), ("Contraction", 44)]
+    {
         let tiles: Vec<_> = trampolines.iter().filter_map(|f| f.tile(kernel).map(|tile| (f, tile))).collect();
         assert_eq!(tiles.len(), wanted, "{kernel} tiles");
         for (function, (a, b)) in tiles {

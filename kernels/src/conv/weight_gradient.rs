@@ -39,7 +39,10 @@ impl<T: Scalar> Shards<'_, T> {
             return;
         }
         if self.batch == 0 {
-            return if self.add { () } else { dweights.fill(T::ZERO) };
+            if !self.add {
+                dweights.fill(T::ZERO);
+            }
+            return;
         }
         let affordable = (SUMS_BYTES / size_of_val(dweights)).clamp(1, SHARDS);
         let images = self.batch.div_ceil(affordable);

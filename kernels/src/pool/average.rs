@@ -107,22 +107,39 @@ impl<I: Isa, T: Scalar> Kernel for OutputLoop<'_, I, T> {
             let rows = pooling.covered(0, o);
             for (j, y) in line.chunks_exact_mut(channels).enumerate() {
                 let cols = pooling.covered(1, j);
-                let count = T::from_f64(divisor(&pooling, include_padding, o, j) as f64);
-                let count = T::Lanes::<S>::splat(isa, count);
+                let divisor = T::from_f64(divisor(&pooling, include_padding, o, j) as f64);
+                let divisor = T::Lanes::<S>::splat(isa, divisor);
                 for (v, y) in y.chunks_mut(T::Lanes::<S>::COUNT).enumerate() {
-                    let start = v * T::Lanes::<S>::COUNT;
-                    let mut sum = T::Lanes::<S>::splat(isa, T::ZERO);
-                    for row in rows.clone() {
-                        for col in cols.clone() {
-                            let x = &x[pixel(row, col, width, channels)][start..start + y.len()];
-                            sum = sum.add(isa, T::Lanes::<S>::read(isa, x));
-                        }
+                    let at = |row: usize, col: usize| pixel(row, col, width, channels).start + v * T::Lanes::<S>::COUNT;
+                    let window = (rows.clone(), cols.clone());
+                    if y.len() == T::Lanes::<S>::COUNT {
+                        sum::<S, T, true>(isa, x, window, at, y.len()).div(isa, divisor).write(isa, y);
+                    } else {
+                        sum::<S, T, false>(isa, x, window, at, y.len()).div(isa, divisor).write(isa, y);
                     }
-                    sum.div(isa, count).write(isa, y);
                 }
             }
         }
     }
+}
+
+/// The sum of `count` lanes of a window, which are all if `WHOLE`; `at` is where a pixel's lanes start in `x`.
+#[inline(always)]
+fn sum<S: Isa, T: Scalar, const WHOLE: bool>(
+    isa: S,
+    x: &[T],
+    (rows, cols): (Range<usize>, Range<usize>),
+    at: impl Fn(usize, usize) -> usize,
+    count: usize,
+) -> T::Lanes<S> {
+    let count = if WHOLE { T::Lanes::<S>::COUNT } else { count };
+    let mut sum = T::Lanes::<S>::splat(isa, T::ZERO);
+    for row in rows {
+        for col in cols.clone() {
+            sum = sum.add(isa, T::Lanes::<S>::read(isa, &x[at(row, col)..][..count]));
+        }
+    }
+    sum
 }
 
 /// dx (+)= for each pixel the sum of dy over the windows that cover it, each divided as in [`average_forward`]; with `add` false,
@@ -213,15 +230,15 @@ impl<I: Isa, T: Scalar> Kernel for InputLoop<'_, I, T> {
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
         let Inputs { pooling, include_padding, dy, add, dx, row, first, .. } = self.0;
-        if !add {
-            dx.fill(T::ZERO);
-        }
         let output = pooling.output[0] * pooling.output[1] * pooling.shape.channels;
         let range = first..first + dx.len() / row;
         let mut dx = dx;
         for (n, rows) in Pooling::images(range, pooling.shape.height) {
             let (part, rest) = std::mem::take(&mut dx).split_at_mut(rows.len() * row);
             dx = rest;
+            if !add {
+                part.fill(T::ZERO);
+            }
             image::<S, T>(isa, &pooling, include_padding, &dy[n * output..][..output], rows, part);
         }
     }
@@ -246,15 +263,34 @@ fn image<S: Isa, T: Scalar>(
             let count = T::from_f64(divisor(pooling, include_padding, o, j) as f64);
             let count = T::Lanes::<S>::splat(isa, count);
             for (v, dy) in dy[pixel(o, j, pooling.output[1], channels)].chunks(lanes).enumerate() {
-                let part = v * lanes..v * lanes + dy.len();
+                let at = |row: usize, col: usize| pixel(row - own.start, col, width, channels).start + v * lanes;
                 let share = T::Lanes::<S>::read(isa, dy).div(isa, count);
-                for row in rows.clone() {
-                    for col in pooling.covered(1, j) {
-                        let target = &mut dx[pixel(row - own.start, col, width, channels)][part.clone()];
-                        T::Lanes::<S>::read(isa, target).add(isa, share).write(isa, target);
-                    }
+                let window = (rows.clone(), pooling.covered(1, j));
+                if dy.len() == lanes {
+                    give::<S, T, true>(isa, share, dy.len(), window, at, dx);
+                } else {
+                    give::<S, T, false>(isa, share, dy.len(), window, at, dx);
                 }
             }
+        }
+    }
+}
+
+/// Adds `count` lanes of `share`, all if `WHOLE`, to `dx` in a window; `at` is where a pixel's lanes start.
+#[inline(always)]
+fn give<S: Isa, T: Scalar, const WHOLE: bool>(
+    isa: S,
+    share: T::Lanes<S>,
+    count: usize,
+    (rows, cols): (Range<usize>, Range<usize>),
+    at: impl Fn(usize, usize) -> usize,
+    dx: &mut [T],
+) {
+    let count = if WHOLE { T::Lanes::<S>::COUNT } else { count };
+    for row in rows {
+        for col in cols.clone() {
+            let target = &mut dx[at(row, col)..][..count];
+            T::Lanes::<S>::read(isa, target).add(isa, share).write(isa, target);
         }
     }
 }

@@ -89,29 +89,41 @@ impl<I: Isa, T: Scalar> Kernel for OutputLoop<'_, I, T> {
             for (j, y) in line.chunks_exact_mut(channels).enumerate() {
                 let cols = pooling.covered(1, j);
                 for (v, y) in y.chunks_mut(T::Lanes::<S>::COUNT).enumerate() {
-                    let start = v * T::Lanes::<S>::COUNT;
-                    let load = |row: usize, col: usize| {
-                        T::Lanes::<S>::read(isa, &x[pixel(row, col, width, channels)][start..start + y.len()])
-                    };
-                    let mut largest = load(rows.start, cols.start);
-                    for row in rows.clone() {
-                        for col in cols.clone() {
-                            largest = larger::<S, T>(isa, largest, load(row, col));
-                        }
+                    let at = |row: usize, col: usize| pixel(row, col, width, channels).start + v * T::Lanes::<S>::COUNT;
+                    let window = (rows.clone(), cols.clone());
+                    if y.len() == T::Lanes::<S>::COUNT {
+                        largest::<S, T, true>(isa, x, window, at, y.len()).write(isa, y);
+                    } else {
+                        largest::<S, T, false>(isa, x, window, at, y.len()).write(isa, y);
                     }
-                    largest.write(isa, y);
                 }
             }
         }
     }
 }
 
-/// The larger of each lane, the first of equals; NaN if there is one, the first of two.
+/// The largest of `count` lanes of a window, which are all if `WHOLE`; `at` is where a pixel's lanes start in `x`.
 #[inline(always)]
-fn larger<S: Isa, T: Scalar>(isa: S, first: T::Lanes<S>, second: T::Lanes<S>) -> T::Lanes<S> {
-    let not_less = first.select_equal(isa, second, first, second);
-    let larger = first.select_greater(isa, second, first, not_less);
-    first.select_equal(isa, first, larger, first)
+fn largest<S: Isa, T: Scalar, const WHOLE: bool>(
+    isa: S,
+    x: &[T],
+    (rows, cols): (Range<usize>, Range<usize>),
+    at: impl Fn(usize, usize) -> usize,
+    count: usize,
+) -> T::Lanes<S> {
+    let count = if WHOLE { T::Lanes::<S>::COUNT } else { count };
+    let load = |row: usize, col: usize| T::Lanes::<S>::read(isa, &x[at(row, col)..][..count]);
+    let mut largest = load(rows.start, cols.start);
+    // A comparison with NaN is false, so that the larger of two may lose one: it is kept apart.
+    let mut nan = T::Lanes::<S>::splat(isa, T::ZERO);
+    for row in rows {
+        for col in cols.clone() {
+            let x = load(row, col);
+            largest = largest.select_greater(isa, x, largest, x);
+            nan = x.select_equal(isa, x, nan, x);
+        }
+    }
+    nan.select_equal(isa, nan, largest, nan)
 }
 
 /// dx (+)= dy, each element at the place of its window's maximum; with `add` false, what dx holds is not read.
@@ -209,9 +221,6 @@ impl<I: Isa, T: Scalar> Kernel for InputLoop<'_, I, T> {
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
         let Inputs { pooling, x, y, dy, add, dx, row, first, .. } = self.0;
-        if !add {
-            dx.fill(T::ZERO);
-        }
         let height = pooling.shape.height;
         let (input, output) = (height * row, pooling.output[0] * pooling.output[1] * pooling.shape.channels);
         let range = first..first + dx.len() / row;
@@ -219,6 +228,9 @@ impl<I: Isa, T: Scalar> Kernel for InputLoop<'_, I, T> {
         for (n, rows) in Pooling::images(range, height) {
             let (part, rest) = std::mem::take(&mut dx).split_at_mut(rows.len() * row);
             dx = rest;
+            if !add {
+                part.fill(T::ZERO);
+            }
             let [y, dy] = [y, dy].map(|data| &data[n * output..][..output]);
             image::<S, T>(isa, &pooling, &x[n * input..][..input], y, dy, rows, part);
         }
@@ -229,39 +241,72 @@ impl<I: Isa, T: Scalar> Kernel for InputLoop<'_, I, T> {
 #[inline(always)]
 fn image<S: Isa, T: Scalar>(isa: S, pooling: &Pooling, x: &[T], y: &[T], dy: &[T], own: Range<usize>, dx: &mut [T]) {
     let (channels, width) = (pooling.shape.channels, pooling.shape.width);
-    let zero = T::Lanes::<S>::splat(isa, T::ZERO);
+    let lanes = T::Lanes::<S>::COUNT;
     for o in pooling.covering(own.clone()) {
         let rows = pooling.covered(0, o);
         for j in 0..pooling.output[1] {
             let cols = pooling.covered(1, j);
             let window = pixel(o, j, pooling.output[1], channels);
-            let lanes = T::Lanes::<S>::COUNT;
             for (v, (y, dy)) in y[window.clone()].chunks(lanes).zip(dy[window].chunks(lanes)).enumerate() {
-                let part = v * lanes..v * lanes + y.len();
-                let y = T::Lanes::<S>::read(isa, y);
-                // What is left to give: dy until the maximum was met, then zero.
-                let mut left = T::Lanes::<S>::read(isa, dy);
-                for row in rows.clone() {
-                    for col in cols.clone() {
-                        let x = T::Lanes::<S>::read(isa, &x[pixel(row, col, width, channels)][part.clone()]);
-                        let both_nan = x.select_equal(isa, x, zero, y.select_equal(isa, y, zero, left));
-                        let given = x.select_equal(isa, y, left, both_nan);
-                        left = take::<S, T>(isa, x, y, left);
-                        if own.contains(&row) {
-                            let target = &mut dx[pixel(row - own.start, col, width, channels)][part.clone()];
-                            T::Lanes::<S>::read(isa, target).add(isa, given).write(isa, target);
-                        }
-                    }
+                let at = |row: usize, col: usize| pixel(row, col, width, channels).start + v * lanes;
+                let window = Window { x, y, dy, rows: rows.clone(), cols: cols.clone(), own: own.clone() };
+                if y.len() == lanes && window.holds_numbers::<S>(isa) {
+                    window.give::<S, true>(isa, at, dx);
+                } else {
+                    window.give::<S, false>(isa, at, dx);
                 }
             }
         }
     }
 }
 
-/// Zero where x is y or both are NaN, else `left`.
-#[inline(always)]
-fn take<S: Isa, T: Scalar>(isa: S, x: T::Lanes<S>, y: T::Lanes<S>, left: T::Lanes<S>) -> T::Lanes<S> {
-    let zero = T::Lanes::<S>::splat(isa, T::ZERO);
-    let unless_nan = x.select_equal(isa, x, left, y.select_equal(isa, y, left, zero));
-    x.select_equal(isa, y, zero, unless_nan)
+/// Some channels of a window: its largest elements and their gradients.
+struct Window<'a, T> {
+    x: &'a [T],
+    y: &'a [T],
+    dy: &'a [T],
+    rows: Range<usize>,
+    cols: Range<usize>,
+    /// The rows that `dx` holds.
+    own: Range<usize>,
+}
+
+impl<T: Scalar> Window<'_, T> {
+    /// Whether no maximum is NaN.
+    #[inline(always)]
+    fn holds_numbers<S: Isa>(&self, isa: S) -> bool {
+        let y = T::Lanes::<S>::read(isa, self.y);
+        let (zero, one) = (T::Lanes::<S>::splat(isa, T::ZERO), T::Lanes::<S>::splat(isa, T::ONE));
+        y.select_equal(isa, y, zero, one).reduce_sum(isa) == T::ZERO
+    }
+
+    /// Adds dy to `dx` at the place of each maximum; `at` is where a pixel's lanes start.
+    ///
+    /// `WHOLE` says that all lanes are there and hold numbers.
+    #[inline(always)]
+    fn give<S: Isa, const WHOLE: bool>(self, isa: S, at: impl Fn(usize, usize) -> usize, dx: &mut [T]) {
+        let Self { x, y, dy, rows, cols, own } = self;
+        let count = if WHOLE { T::Lanes::<S>::COUNT } else { y.len() };
+        let zero = T::Lanes::<S>::splat(isa, T::ZERO);
+        let y = T::Lanes::<S>::read(isa, &y[..count]);
+        // What is left to give: dy until the maximum was met, then zero.
+        let mut left = T::Lanes::<S>::read(isa, &dy[..count]);
+        for row in rows {
+            for col in cols.clone() {
+                let x = T::Lanes::<S>::read(isa, &x[at(row, col)..][..count]);
+                // Where both are NaN, which equals nothing, the maximum is met too.
+                let (mut otherwise, mut kept) = (zero, left);
+                if !WHOLE {
+                    otherwise = x.select_equal(isa, x, zero, y.select_equal(isa, y, zero, left));
+                    kept = x.select_equal(isa, x, left, y.select_equal(isa, y, left, zero));
+                }
+                let given = x.select_equal(isa, y, left, otherwise);
+                left = x.select_equal(isa, y, zero, kept);
+                if own.contains(&row) {
+                    let target = &mut dx[at(row - own.start, col)..][..count];
+                    T::Lanes::<S>::read(isa, target).add(isa, given).write(isa, target);
+                }
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use lanegrad::Loss;
 use lanegrad::linear::Bias;
+use lanegrad::schedule::Schedule;
 use lanegrad::train::Sampling;
 use std::path::PathBuf;
 
@@ -21,10 +22,8 @@ impl Arguments {
     pub fn read() -> Command {
         let command = Self::parse().command;
         if let Command::Train(options) = &command
-            && options.momentum.is_some()
-            && !options.optimizer.has_momentum()
+            && let Err(message) = options.check()
         {
-            let message = "--momentum is a setting of --optimizer momentum, nesterov and graves-rmsprop";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
         command
@@ -34,8 +33,8 @@ impl Arguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train a linear classifier and report losses, accuracy, speed and the fraction of the processor's peak
-    Train(TrainOptions),
+    /// Train a classifier and report losses, accuracy, speed and the fraction of the processor's peak
+    Train(Box<TrainOptions>),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
 }
@@ -51,8 +50,12 @@ pub struct TrainOptions {
     pub data: Option<String>,
 
     /// The model
-    #[arg(long, value_enum, default_value_t = Model::Linear)]
-    pub model: Model,
+    #[arg(long, value_enum, default_value_t = ModelName::Linear)]
+    pub model: ModelName,
+
+    /// Widths of the hidden layers of the model `mlp`, with commas between [default: 512]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    hidden: Option<Vec<u32>>,
 
     /// The loss: softmax cross-entropy, or the multiclass support vector machine's hinge loss with margin 1
     #[arg(long, value_enum, default_value_t = LossName::Softmax)]
@@ -63,14 +66,15 @@ pub struct TrainOptions {
     #[arg(long, value_enum, default_value_t = Preprocess::Standardize)]
     pub preprocess: Preprocess,
 
-    /// Initial weights: zero, or normally distributed with a standard deviation
-    #[arg(long, value_name = "zero|normal:STD", default_value = "zero", value_parser = parse_init)]
-    pub init: Init,
+    /// Initial weights: zero, normally distributed with a standard deviation, or as He or Xavier scale them to the layer
+    /// [default: zero for `linear`, he for `mlp` and `convnet`, Caffe's for `quick`]
+    #[arg(long, value_name = "zero|normal:STD|he|xavier", value_parser = parse_init)]
+    pub init: Option<Init>,
 
     /// A bias of its own, not regularised, or the lecture's trick: a weight for a pixel that is always 1, regularised as
-    /// all weights are
-    #[arg(long, value_enum, default_value_t = BiasName::Separate)]
-    pub bias: BiasName,
+    /// all weights are [default: separate, which networks always have]
+    #[arg(long, value_enum)]
+    pub bias: Option<BiasName>,
 
     /// Passes over the training set
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -96,12 +100,22 @@ pub struct TrainOptions {
     #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = parse_positive)]
     pub lr: Option<f64>,
 
-    /// Strength lambda of the regulariser lambda * (sum of squares of the weights)
-    #[arg(long, value_name = "LAMBDA", default_value_t = 0.001, allow_negative_numbers = true, value_parser = parse_not_negative)]
-    pub reg: f64,
+    /// How the step size changes from mini-batch to mini-batch: constant, step:N:FACTOR, exponential:FACTOR, cosine or
+    /// one-cycle, after warmup:N+ if wanted
+    #[arg(long, value_name = "SCHEDULE", default_value = "constant")]
+    pub schedule: Schedule,
 
-    /// The part of the velocity that the optimizers `momentum`, `nesterov` and `graves-rmsprop` keep from step to step
-    /// [default: 0.9]
+    /// Strength lambda of the regulariser lambda * (sum of squares of the weights)
+    /// [default: 0.001 for `linear`, 0.0001 for networks, 0.002 for `quick`]
+    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true, value_parser = parse_not_negative)]
+    pub reg: Option<f64>,
+
+    /// Scale the gradient of all parameters together to at most this norm (networks only)
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true, value_parser = parse_positive)]
+    pub clip_norm: Option<f64>,
+
+    /// The part of the velocity that the optimizers `momentum`, `nesterov`, `graves-rmsprop` and `muon` keep from step to step
+    /// [default: 0.9; muon 0.95]
     #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = parse_part)]
     pub momentum: Option<f64>,
 
@@ -123,11 +137,69 @@ pub struct TrainOptions {
     pub json: Option<String>,
 }
 
+impl TrainOptions {
+    /// Whether the options go together.
+    fn check(&self) -> Result<(), &'static str> {
+        let is_linear = self.model == ModelName::Linear;
+        if self.momentum.is_some() && !self.optimizer.has_momentum() {
+            return Err("--momentum is a setting of --optimizer momentum, nesterov, graves-rmsprop and muon");
+        }
+        if self.hidden.is_some() && self.model != ModelName::Mlp {
+            return Err("--hidden is a setting of --model mlp");
+        }
+        if self.bias.is_some() && !is_linear {
+            return Err("--bias is a setting of --model linear");
+        }
+        if self.clip_norm.is_some() && is_linear {
+            return Err("--clip-norm is for networks: the linear model's gradient is never written down");
+        }
+        if self.optimizer == OptimizerName::Muon && is_linear {
+            return Err("--optimizer muon is for networks: the linear model has no matrix to make orthogonal");
+        }
+        match (self.init, self.model) {
+            (Some(_), ModelName::Quick) => Err("--init: the model quick has Caffe's initial weights"),
+            (Some(Init::He | Init::Xavier), ModelName::Linear) => Err("--init he and xavier are for networks"),
+            (Some(Init::Zero), ModelName::Mlp | ModelName::Convnet) => {
+                Err("--init zero leaves the layers of a network without a gradient")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Widths of the hidden layers.
+    pub fn hidden(&self) -> Vec<usize> {
+        self.hidden.as_ref().map_or_else(|| vec![512], |widths| widths.iter().map(|&width| width as usize).collect())
+    }
+}
+
 /// Models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Model {
-    /// Scores = W x + b.
+pub enum ModelName {
+    /// Scores = W x + b
     Linear,
+    /// Affine layers with rectifiers between
+    Mlp,
+    /// Three 5 x 5 convolutions (32, 32, 64 filters), each with a rectifier and a 2 x 2 maximum, and affine layers of 64 and 10
+    Convnet,
+    /// Caffe's cifar10_quick: three 5 x 5 convolutions, overlapping 3 x 3 pools, affine layers of 64 and 10
+    Quick,
+}
+
+impl ModelName {
+    /// The name in reports and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Mlp => "mlp",
+            Self::Convnet => "convnet",
+            Self::Quick => "quick",
+        }
+    }
+
+    /// Whether it convolves.
+    pub fn wants_channels_last(self) -> bool {
+        matches!(self, Self::Convnet | Self::Quick)
+    }
 }
 
 /// Losses.
@@ -207,12 +279,13 @@ pub enum OptimizerName {
     #[value(name = "adamw")]
     AdamW,
     Lion,
+    Muon,
 }
 
 impl OptimizerName {
     /// Whether the rule has a velocity.
     fn has_momentum(self) -> bool {
-        matches!(self, Self::Momentum | Self::Nesterov | Self::GravesRmsProp)
+        matches!(self, Self::Momentum | Self::Nesterov | Self::GravesRmsProp | Self::Muon)
     }
 }
 
@@ -223,14 +296,22 @@ pub enum Init {
     Zero,
     /// Normally distributed with mean 0 and this standard deviation.
     Normal(f64),
+    /// Normal, with a variance of 2 / fan-in.
+    He,
+    /// Uniform, with a variance of 2 / (fan-in + fan-out).
+    Xavier,
 }
 
 fn parse_init(text: &str) -> Result<Init, String> {
-    if text == "zero" {
-        return Ok(Init::Zero);
+    match text {
+        "zero" => Ok(Init::Zero),
+        "he" => Ok(Init::He),
+        "xavier" => Ok(Init::Xavier),
+        _ => {
+            let deviation = text.strip_prefix("normal:").ok_or("expected `zero`, `normal:STD`, `he` or `xavier`")?;
+            parse_positive(deviation).map(Init::Normal)
+        }
     }
-    let deviation = text.strip_prefix("normal:").ok_or("expected `zero` or `normal:STD`")?;
-    parse_positive(deviation).map(Init::Normal)
 }
 
 fn parse_number(text: &str, wanted: &str, fits: impl Fn(f64) -> bool) -> Result<f64, String> {

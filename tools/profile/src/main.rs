@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod contact_sheet;
 mod lecture;
 mod machine;
+mod model;
 mod output;
 mod plots;
 mod report;
-mod templates;
+mod settings;
 mod train;
 
 use std::process::ExitCode;

@@ -19,12 +19,16 @@
 //! * `fma_peak_gflops` is measured at the same level, type and thread count as training, before the first and after the
 //!   last epoch; the larger counts.
 //! * `seconds` covers shuffling and all steps over the training set, not evaluation, loading or files.
-//! * `gflops` counts 4 N D C for N samples of D features and C classes: a multiplication and an addition for each weight
-//!   and sample, forward and backward. `peak_fraction` is `gflops` over `fma_peak_gflops`.
+//! * `gflops` counts a multiplication and an addition for each multiply-add of an affine layer or a convolution, three
+//!   times: forward, for the gradient of the weights, and for that of the layer's input, which the first layer does
+//!   without. For a linear classifier that is 4 N D C for N samples of D features and C classes. `peak_fraction` is
+//!   `gflops` over `fma_peak_gflops`.
 //! * `train_loss` is the mean over the epoch's samples of the data loss just before the step they took part in, and
 //!   `test_loss` the mean data loss over the test set after the epoch; neither holds the regulariser.
-//! * `weights_sha256` is of the weights, class after class, then the bias, as little-endian `f32`.
-//! * `optimizer` holds `momentum` where the rule has it. Members may be added in later versions of the program; those named
+//! * `model.name` is `linear`, `mlp`, `convnet` or `quick`.
+//! * `weights_sha256` is of all parameters, as little-endian `f32`: of a linear classifier the weights, class after class,
+//!   then the bias; of a network those of each layer, in order.
+//! * `optimizer` holds `momentum` where the rule has it, and `schedule` where the step size changes. Members may be added in later versions of the program; those named
 //!   here keep their meaning as long as `version` is 1.
 
 use serde::{Deserialize, Serialize};
@@ -82,6 +86,8 @@ pub struct Optimizer {
     pub reg: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
 }
 
 /// How one pass over the training set went.

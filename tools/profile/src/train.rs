@@ -1,17 +1,20 @@
 //! `profile train`.
 
-use crate::args::{BiasName, Init, LossName, OptimizerName, Preprocess, SampleName, TrainOptions};
+use crate::args::{BiasName, LossName, ModelName, Preprocess, SampleName, TrainOptions};
+use crate::contact_sheet::contact_sheet;
 use crate::machine::Machine;
+use crate::model::{Model, Tensors};
 use crate::output::{Directory, check_writable, write_whole};
 use crate::plots::{AccuracyCurve, LossCurve, accuracy_curve, loss_curve};
 use crate::report::{self, Report};
-use crate::templates::{Template, contact_sheet};
+use crate::settings;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lanegrad::data::{Dataset, Source, cifar10, synthetic};
-use lanegrad::linear::{LinearClassifier, LinearTrainer, Normalisation, StepLoss};
+use lanegrad::loss::StepLoss;
 use lanegrad::optim::Optimizer;
-use lanegrad::train::{Sampler, steps};
+use lanegrad::schedule::Schedule;
+use lanegrad::train::{Sampler, Scheduled, steps};
 use safetensors::tensor::{Dtype, TensorView};
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -28,18 +31,22 @@ pub fn run(options: &TrainOptions) -> Result<()> {
     json_file.map(check_writable).transpose()?;
     let mut screen = Screen::new(options.json.as_deref() == Some("-"));
 
-    let dataset = load(options, &mut screen)?;
+    let mut dataset = load(options, &mut screen)?;
+    if options.model.wants_channels_last() {
+        dataset.train = dataset.train.channels_last(3)?;
+        dataset.test = dataset.test.channels_last(3)?;
+    }
     let mut machine = Machine::new(options.threads)?;
     let mut training = Training::new(options, &dataset)?;
     training.announce(&dataset, &machine, &mut screen)?;
     training.run(&dataset, &mut machine, &mut screen)?;
 
-    let report = training.report(&dataset, &machine);
+    let report = training.report(&dataset, &machine)?;
     let json = report.to_json()?;
     let files = [
         output.write("loss.svg", training.loss_picture(&dataset)?.as_bytes())?,
         output.write("accuracy.svg", training.accuracy_picture(&dataset)?.as_bytes())?,
-        output.write("templates.png", &training.template_picture(&dataset)?)?,
+        output.write(training.first_layer_file(), &training.first_layer_picture(&dataset)?)?,
         output.write("weights.safetensors", &training.safetensors()?)?,
         output.write("report.json", json.as_bytes())?,
     ];
@@ -99,78 +106,13 @@ fn load(options: &TrainOptions, screen: &mut Screen) -> Result<Dataset> {
     Ok(dataset)
 }
 
-/// A step size that trains well on CIFAR-10; the larger the features and the more terms a loss has, the smaller.
-fn default_rate(options: &TrainOptions) -> f64 {
-    let rate = match (options.preprocess, options.loss) {
-        (Preprocess::Standardize, LossName::Softmax) => 3e-3,
-        (Preprocess::Standardize, LossName::Hinge) => 3e-4,
-        (Preprocess::Mean, LossName::Softmax) => 1e-6,
-        (Preprocess::Mean, LossName::Hinge) => 1e-7,
-        // The mean of raw pixels dwarfs all else, so that only small steps stay stable.
-        (Preprocess::Raw, LossName::Softmax) => 2e-7,
-        (Preprocess::Raw, LossName::Hinge) => 2e-8,
-    };
-    // Rules that scale the gradient themselves move each weight by about the rate, whatever the loss.
-    let scaled = match options.preprocess {
-        Preprocess::Standardize => 1e-4,
-        Preprocess::Mean => 2e-6,
-        Preprocess::Raw => 5e-7,
-    };
-    match options.optimizer {
-        OptimizerName::Sgd => rate,
-        // A constant gradient moves momentum 0.9 ten times as far.
-        OptimizerName::Momentum | OptimizerName::Nesterov => 0.1 * rate,
-        // Its steps shrink with the root of their number.
-        OptimizerName::Adagrad => 10.0 * scaled,
-        // Its own steps, meant for networks, are too long here by a factor of 30 or more.
-        OptimizerName::Adadelta => 300.0 * scaled,
-        OptimizerName::RmsProp | OptimizerName::Adam | OptimizerName::AdamW => scaled,
-        OptimizerName::GravesRmsProp => 0.1 * scaled,
-        // Every step is a full one.
-        OptimizerName::Lion => 0.3 * scaled,
-    }
-}
-
-/// The update rule that the options ask for.
-fn optimizer(options: &TrainOptions) -> Optimizer {
-    let rate = options.lr.unwrap_or_else(|| default_rate(options));
-    let mut optimizer = match options.optimizer {
-        OptimizerName::Sgd => Optimizer::sgd(rate),
-        OptimizerName::Momentum => Optimizer::momentum(rate),
-        OptimizerName::Nesterov => Optimizer::nesterov(rate),
-        OptimizerName::Adagrad => Optimizer::adagrad(rate),
-        OptimizerName::Adadelta => Optimizer::adadelta(rate),
-        OptimizerName::RmsProp => Optimizer::rms_prop(rate),
-        OptimizerName::GravesRmsProp => Optimizer::graves_rms_prop(rate),
-        OptimizerName::Adam => Optimizer::adam(rate),
-        OptimizerName::AdamW => Optimizer::adam_w(rate),
-        OptimizerName::Lion => Optimizer::lion(rate),
-    };
-    if let (Some(momentum), Some(given)) = (momentum_mut(&mut optimizer), options.momentum) {
-        *momentum = given;
-    }
-    optimizer
-}
-
-/// The part of the velocity that the rule keeps, if it has one.
-fn momentum_mut(optimizer: &mut Optimizer) -> Option<&mut f64> {
-    match optimizer {
-        Optimizer::Momentum { momentum, .. }
-        | Optimizer::Nesterov { momentum, .. }
-        | Optimizer::GravesRmsProp { momentum, .. } => Some(momentum),
-        _ => None,
-    }
-}
-
-fn momentum(mut optimizer: Optimizer) -> Option<f64> {
-    momentum_mut(&mut optimizer).copied()
-}
-
 /// A training run: what is trained, and what was seen on the way.
 struct Training<'a> {
     options: &'a TrainOptions,
     optimizer: Optimizer,
-    trainer: LinearTrainer,
+    /// Strength of the regulariser.
+    strength: f64,
+    model: Model,
     sampler: Sampler,
     losses: Vec<StepLoss>,
     epochs: Vec<report::Epoch>,
@@ -179,21 +121,13 @@ struct Training<'a> {
 impl<'a> Training<'a> {
     fn new(options: &'a TrainOptions, dataset: &Dataset) -> Result<Self> {
         let images = &dataset.train;
-        let normalisation = match options.preprocess {
-            Preprocess::Raw => Normalisation::raw(images.features()),
-            Preprocess::Mean => Normalisation::mean(images),
-            Preprocess::Standardize => Normalisation::standardize(images),
-        };
-        let mut classifier = LinearClassifier::new(images.classes(), &normalisation, options.bias.into())?;
-        if let Init::Normal(standard_deviation) = options.init {
-            classifier.randomize(standard_deviation, options.seed)?;
-        }
-        let optimizer = optimizer(options);
+        let (optimizer, strength) = (settings::optimizer(options), settings::strength(options));
         let batch_size = options.batch_size as usize;
         Ok(Self {
             options,
             optimizer,
-            trainer: LinearTrainer::new(classifier, options.loss.into(), options.reg, optimizer),
+            strength,
+            model: Model::new(options, optimizer, strength, images)?,
             sampler: Sampler::new(options.sample.into(), images.len(), batch_size, options.seed)?,
             losses: Vec::new(),
             epochs: Vec::new(),
@@ -206,7 +140,7 @@ impl<'a> Training<'a> {
     }
 
     /// Says what is about to be done.
-    fn announce(&self, dataset: &Dataset, machine: &Machine, screen: &mut Screen) -> Result<()> {
+    fn announce(&mut self, dataset: &Dataset, machine: &Machine, screen: &mut Screen) -> Result<()> {
         let options = self.options;
         let images = |count: usize| grouped(count as u64);
         screen.line(&format!(
@@ -225,22 +159,30 @@ impl<'a> Training<'a> {
             Preprocess::Mean => "pixels minus the mean image",
             Preprocess::Standardize => "standardised pixels",
         };
-        let bias = match options.bias {
-            BiasName::Separate => "separate bias",
-            BiasName::Trick => "bias trick",
+        let name = match (options.model, options.bias) {
+            (ModelName::Linear, Some(BiasName::Trick)) => "linear, bias trick".into(),
+            (ModelName::Linear, _) => "linear, separate bias".into(),
+            (ModelName::Mlp, _) => format!("mlp, hidden layers of {:?}", options.hidden()),
+            (model, _) => model.name().to_owned(),
         };
-        let parameters = grouped(self.trainer.classifier().parameters() as u64);
-        screen.line(&format!("model      linear, {loss}, {pixels}, {bias}, {parameters} parameters"))?;
-        let momentum = momentum(self.optimizer).map_or(String::new(), |m| format!(", momentum {m}"));
+        let parameters = grouped(self.model.parameters() as u64);
+        screen.line(&format!("model      {name}, {loss}, {pixels}, {parameters} parameters"))?;
+        let momentum =
+            settings::momentum(self.optimizer).map_or(String::new(), |momentum| format!(", momentum {momentum}"));
+        let schedule = if options.schedule == Schedule::CONSTANT {
+            String::new()
+        } else {
+            format!(", schedule {}", options.schedule)
+        };
         let sample = match options.sample {
             SampleName::Epoch => "",
             SampleName::Replacement => " drawn with replacement",
         };
         screen.line(&format!(
-            "optimizer  {}, step size {:e}{momentum}, regularisation {:e}, batches of {}{sample}, seed {}",
+            "optimizer  {}, step size {:e}{schedule}{momentum}, regularisation {:e}, batches of {}{sample}, seed {}",
             self.optimizer.name(),
             self.optimizer.rate(),
-            options.reg,
+            self.strength,
             options.batch_size,
             options.seed
         ))?;
@@ -251,7 +193,8 @@ impl<'a> Training<'a> {
             counted(machine.threads.count(), "thread"),
             machine.peak_gflops
         ))?;
-        let start = machine.threads.run(|| self.trainer.classifier().evaluate(&dataset.test, options.loss.into()))?;
+        let trainer = self.model.trainer();
+        let start = machine.threads.run(|| trainer.evaluate(&dataset.test))?;
         screen.line(&format!("start      test loss {:.6}, accuracy {:.2} %", start.loss, 100.0 * start.accuracy))?;
         screen.line("")
     }
@@ -270,9 +213,12 @@ impl<'a> Training<'a> {
             let last = (first + self.sampler.steps_per_epoch()).min(total);
             let lines = self.options.iterations.is_some();
             let start = Instant::now();
-            let (trainer, sampler, losses) = (&mut self.trainer, &mut self.sampler, &mut self.losses);
+            let (sampler, losses) = (&mut self.sampler, &mut self.losses);
+            let (schedule, rate) = (self.options.schedule, self.optimizer.rate());
+            let mut trainer =
+                Scheduled { trainer: self.model.trainer(), schedule, rate, step: first, total_steps: total };
             machine.threads.run(|| {
-                steps(trainer, &dataset.train, sampler, first..last, |step, loss| {
+                steps(&mut trainer, &dataset.train, sampler, first..last, |step, loss| {
                     losses.push(loss);
                     bar.inc(1);
                     if lines && (step.is_multiple_of(STEPS_PER_LINE) || step + 1 == total) {
@@ -298,14 +244,14 @@ impl<'a> Training<'a> {
 
     /// Evaluates, and sums up the epoch whose steps are `range`.
     fn finish_epoch(
-        &self,
+        &mut self,
         dataset: &Dataset,
         machine: &Machine,
         range: std::ops::Range<u64>,
         seconds: f64,
     ) -> Result<report::Epoch> {
-        let classifier = &self.trainer.classifier();
-        let test = machine.threads.run(|| classifier.evaluate(&dataset.test, self.options.loss.into()))?;
+        let trainer = self.model.trainer();
+        let test = machine.threads.run(|| trainer.evaluate(&dataset.test))?;
         if !test.loss.is_finite() {
             return Err(lanegrad::Error::Diverged { step: range.end, loss: test.loss }.into());
         }
@@ -316,8 +262,7 @@ impl<'a> Training<'a> {
             images += length;
             total += length * loss.data;
         }
-        let flops = 4.0 * images * (classifier.features() * classifier.classes()) as f64;
-        let gflops = flops / seconds * 1e-9;
+        let gflops = images * self.model.operations() as f64 / seconds * 1e-9;
         Ok(report::Epoch {
             epoch: range.start / self.sampler.steps_per_epoch() + 1,
             seconds,
@@ -330,10 +275,10 @@ impl<'a> Training<'a> {
         })
     }
 
-    fn report(&self, dataset: &Dataset, machine: &Machine) -> Report {
-        let momentum = momentum(self.optimizer);
+    fn report(&self, dataset: &Dataset, machine: &Machine) -> Result<Report> {
+        let schedule = (self.options.schedule != Schedule::CONSTANT).then(|| self.options.schedule.to_string());
         let loss: lanegrad::Loss = self.options.loss.into();
-        Report {
+        Ok(Report {
             version: 1,
             command: "train".into(),
             machine: report::Machine {
@@ -348,62 +293,49 @@ impl<'a> Training<'a> {
                 test: dataset.test.len(),
             },
             model: report::Model {
-                name: "linear".into(),
+                name: self.options.model.name().into(),
                 loss: loss.name().into(),
-                parameters: self.trainer.classifier().parameters(),
+                parameters: self.model.parameters(),
             },
             optimizer: report::Optimizer {
                 name: self.optimizer.name().into(),
                 lr: self.optimizer.rate(),
-                reg: self.options.reg,
-                momentum,
+                reg: self.strength,
+                momentum: settings::momentum(self.optimizer),
+                schedule,
             },
             batch_size: self.options.batch_size,
             seed: self.options.seed,
             epochs: self.epochs.clone(),
-            weights_sha256: self.weights_sha256(),
-        }
+            weights_sha256: weights_sha256(&self.model.tensors()?),
+        })
     }
 
-    /// The weights, class after class.
-    fn weights(&self) -> impl Iterator<Item = &[f32]> {
-        let classifier = &self.trainer.classifier();
-        (0..classifier.classes()).map(|class| classifier.weights(class))
-    }
-
-    fn weights_sha256(&self) -> String {
-        let mut hash = Sha256::new();
-        for row in self.weights().chain([self.trainer.classifier().bias()]) {
-            hash.update(little_endian(row));
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// The weights in the safetensors format: `linear.weight` (C x D) and `linear.bias` (C) apply to normalised pixels,
-    /// (pixel - `input.mean`) * `input.scale` (D each).
+    /// All parameters and how pixels are normalised, (pixel - `input.mean`) * `input.scale`, in the safetensors format.
     fn safetensors(&self) -> Result<Vec<u8>> {
-        let classifier = &self.trainer.classifier();
-        let (classes, features) = (classifier.classes(), classifier.features());
-        let (mean, scale) = classifier.normalisation();
-        let weights: Vec<u8> = self.weights().flat_map(little_endian).collect();
-        let tensors = [
-            ("linear.weight", vec![classes, features], weights),
-            ("linear.bias", vec![classes], little_endian(classifier.bias())),
-            ("input.mean", vec![features], little_endian(mean)),
-            ("input.scale", vec![features], little_endian(scale)),
-        ];
+        let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+        for (name, value) in self.model.tensors()? {
+            tensors.push((name, value.shape().extents().to_vec(), little_endian(value.values())));
+        }
+        let (mean, scale) = self.model.normalisation();
+        for (name, values) in [("input.mean", mean), ("input.scale", scale)] {
+            tensors.push((name.into(), vec![values.len()], little_endian(values)));
+        }
         let views = tensors
             .iter()
-            .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+            .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
             .collect::<Result<Vec<_>>>()?;
         Ok(safetensors::serialize(views, None)?)
     }
 
     /// What was trained, in a picture's title.
     fn title(&self) -> &'static str {
-        match self.options.loss {
-            LossName::Softmax => "softmax classifier",
-            LossName::Hinge => "multiclass SVM",
+        match (self.options.model, self.options.loss) {
+            (ModelName::Linear, LossName::Softmax) => "softmax classifier",
+            (ModelName::Linear, LossName::Hinge) => "multiclass SVM",
+            (ModelName::Mlp, _) => "multi-layer perceptron",
+            (ModelName::Convnet, _) => "convolutional network",
+            (ModelName::Quick, _) => "cifar10_quick",
         }
     }
 
@@ -434,16 +366,30 @@ impl<'a> Training<'a> {
         })
     }
 
-    fn template_picture(&self, dataset: &Dataset) -> Result<Vec<u8>> {
-        let templates: Vec<Template> = dataset
-            .class_names
-            .iter()
-            .zip(self.weights())
-            .map(|(class_name, weights)| Template { class_name, weights })
-            .collect();
-        let title = format!("What the {} looks for, {}", self.title(), source_name(dataset));
-        contact_sheet(&templates, &title)
+    /// The file of what the first layer looks for.
+    fn first_layer_file(&self) -> &'static str {
+        if self.options.model == ModelName::Linear { "templates.png" } else { "filters.png" }
     }
+
+    fn first_layer_picture(&self, dataset: &Dataset) -> Result<Vec<u8>> {
+        let units = match self.options.model {
+            ModelName::Linear => "",
+            ModelName::Mlp => "first hidden units of the ",
+            ModelName::Convnet | ModelName::Quick => "first filters of the ",
+        };
+        let verb = if units.is_empty() { "looks" } else { "look" };
+        let title = format!("What the {units}{} {verb} for, {}", self.title(), source_name(dataset));
+        contact_sheet(&self.model.first_layer(&dataset.class_names)?, &title)
+    }
+}
+
+/// The SHA-256 of all parameters, one after the other, as little-endian `f32`.
+fn weights_sha256(tensors: &Tensors) -> String {
+    let mut hash = Sha256::new();
+    for (_, tensor) in tensors {
+        hash.update(little_endian(tensor.values()));
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn source_name(dataset: &Dataset) -> &'static str {

@@ -212,6 +212,21 @@ fn weights_at_zero_are_at_chance() {
 }
 
 #[test]
+fn every_update_rule_trains_at_its_default_step_size() {
+    let names = "sgd momentum nesterov adagrad adadelta rmsprop graves-rmsprop adam adamw lion";
+    for name in names.split(' ') {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = profile(directory.path());
+        command.args(["train", "--epochs", "2", "--json", "-", "--optimizer", name]);
+        let output = command.arg("--data").arg(small_cifar()).assert().success().get_output().clone();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["optimizer"]["name"], name);
+        let loss = |epoch: usize| report["epochs"][epoch]["train_loss"].as_f64().unwrap();
+        assert!(loss(1) < loss(0), "{name}: {} after {}", loss(1), loss(0));
+    }
+}
+
+#[test]
 fn the_report_alone_goes_to_standard_output_if_asked() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = profile(directory.path());

@@ -1,19 +1,16 @@
-//! A PNG contact sheet of the templates that a linear classifier has learned.
+//! A PNG contact sheet of small pictures: the templates that a linear classifier has learned, a network's filters.
 
 use anyhow::{Context, Result, ensure};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
-/// Width and height of a template in pixels.
+/// Width and height of CIFAR-10's images in pixels.
 const SIDE: usize = 32;
 
-/// Weights of a template: a red, a green and a blue plane, each row by row.
-const WEIGHTS: usize = 3 * SIDE * SIDE;
+/// Numbers of such an image: a red, a green and a blue plane, each row by row.
+const VALUES: usize = 3 * SIDE * SIDE;
 
-/// How many times a template is enlarged.
-const ZOOM: usize = 4;
-
-/// Width and height of an enlarged template.
-const IMAGE: usize = SIDE * ZOOM;
+/// Width and height of the place of an enlarged picture.
+const IMAGE: usize = 128;
 
 /// Between the pictures and the edge of the sheet.
 const MARGIN: usize = 24;
@@ -21,7 +18,7 @@ const MARGIN: usize = 24;
 /// Between two pictures of a row, and between two rows.
 const GUTTER: usize = 20;
 
-/// Between a picture and its class name.
+/// Between a picture and its label.
 const LABEL_GAP: usize = 4;
 
 /// Between the title and the pictures.
@@ -36,37 +33,64 @@ const INK: u8 = 0x22;
 /// What stands in for weights that show nothing: constant or not finite ones.
 const MID_GREY: u8 = 128;
 
-/// What a linear classifier has learned for one class.
-#[derive(Clone, Copy, Debug)]
-pub struct Template<'a> {
-    /// Name of the class, written under its picture.
-    pub class_name: &'a str,
-    /// Its 3072 weights: the red, the green and the blue plane of 32 rows of 32 pixels.
-    pub weights: &'a [f32],
+/// Weights as a picture: a red, a green and a blue number for each pixel.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Written under it.
+    label: String,
+    width: usize,
+    /// Row by row.
+    pixels: Vec<[f32; 3]>,
 }
 
-/// Draws the templates with their class names in a grid under a title, and returns the PNG.
+impl Picture {
+    /// A picture of CIFAR-10's size: `values` are the red, the green and the blue plane.
+    pub fn planar(label: &str, values: &[f32]) -> Result<Self> {
+        let plane = SIDE * SIDE;
+        ensure!(values.len() == VALUES, "the picture of {label} has {} values instead of {VALUES}", values.len());
+        let pixel = |at: usize| [0, 1, 2].map(|channel| values[channel * plane + at]);
+        Ok(Self { label: label.into(), width: SIDE, pixels: (0..plane).map(pixel).collect() })
+    }
+
+    /// A picture whose `values` are red, green and blue for each pixel, row by row.
+    pub fn channels_last(label: &str, width: usize, values: &[f32]) -> Result<Self> {
+        let (pixels, rest) = values.as_chunks::<3>();
+        let is_whole = width > 0 && rest.is_empty() && pixels.len().is_multiple_of(width) && !pixels.is_empty();
+        ensure!(is_whole, "the picture of {label} has {} values, which make no rows of {width} pixels", values.len());
+        Ok(Self { label: label.into(), width, pixels: pixels.to_vec() })
+    }
+
+    fn height(&self) -> usize {
+        self.pixels.len() / self.width
+    }
+
+    /// How many times it is enlarged, to fill its place.
+    fn zoom(&self) -> usize {
+        (IMAGE / self.width.max(self.height())).max(1)
+    }
+}
+
+/// Draws pictures with their labels in a grid under a title, and returns the PNG.
 ///
-/// Each template is stretched on its own, its smallest weight to black and its largest to full
+/// Each picture is stretched on its own, its smallest weight to black and its largest to full
 /// colour, over the three channels together, as in the well-known figure of the CS231n notes.
-pub fn contact_sheet(templates: &[Template], title: &str) -> Result<Vec<u8>> {
-    ensure!(!templates.is_empty(), "a contact sheet needs at least one template");
-    let columns = columns(templates.len());
+pub fn contact_sheet(pictures: &[Picture], title: &str) -> Result<Vec<u8>> {
+    ensure!(!pictures.is_empty(), "a contact sheet needs at least one picture");
+    let columns = columns(pictures.len());
     let width = 2 * MARGIN + columns * IMAGE + (columns - 1) * GUTTER;
     let title = wrapped(title, (width - 2 * MARGIN) / TITLE.letter_width());
     let top = grid_top(title.len());
-    let rows = templates.len().div_ceil(columns);
+    let rows = pictures.len().div_ceil(columns);
     let cell = IMAGE + LABEL_GAP + LABEL.height() + GUTTER;
     let mut sheet = Sheet::new(width, top + rows * cell - GUTTER + MARGIN);
     for (line, text) in title.iter().enumerate() {
         sheet.text(text, MARGIN, MARGIN + line * TITLE.height(), TITLE);
     }
-    for (index, template) in templates.iter().enumerate() {
+    for (index, picture) in pictures.iter().enumerate() {
         let (row, column) = (index / columns, index % columns);
         let (left, top) = (MARGIN + column * (IMAGE + GUTTER), top + row * cell);
-        let pixels = rescaled(template)?;
-        sheet.picture(&pixels, left, top);
-        sheet.label(template.class_name, left, top + IMAGE + LABEL_GAP);
+        sheet.picture(picture, left, top);
+        sheet.label(&picture.label, left, top + IMAGE + LABEL_GAP);
     }
     png_rgb(sheet.width, sheet.height, &sheet.pixels)
 }
@@ -106,16 +130,9 @@ fn grid_top(title_lines: usize) -> usize {
     }
 }
 
-/// The pixels of a template, row by row, each channel between 0 and 255.
-fn rescaled(template: &Template) -> Result<Vec<[u8; 3]>> {
-    let weights = template.weights;
-    ensure!(
-        weights.len() == WEIGHTS,
-        "the template of {} has {} weights instead of {WEIGHTS}",
-        template.class_name,
-        weights.len()
-    );
-    let finite = || weights.iter().copied().filter(|weight| weight.is_finite()).map(f64::from);
+/// The pixels of a picture, row by row, each channel between 0 and 255.
+fn rescaled(picture: &Picture) -> Vec<[u8; 3]> {
+    let finite = || picture.pixels.iter().flatten().copied().filter(|weight| weight.is_finite()).map(f64::from);
     let low = finite().fold(f64::INFINITY, f64::min);
     let high = finite().fold(f64::NEG_INFINITY, f64::max);
     let level = |weight: f32| {
@@ -124,9 +141,7 @@ fn rescaled(template: &Template) -> Result<Vec<[u8; 3]>> {
         }
         ((f64::from(weight) - low) / (high - low) * 255.0).round() as u8
     };
-    let plane = SIDE * SIDE;
-    let pixel = |at: usize| [0, 1, 2].map(|channel| level(weights[channel * plane + at]));
-    Ok((0..plane).map(pixel).collect())
+    picture.pixels.iter().map(|pixel| pixel.map(level)).collect()
 }
 
 /// The words of a text in lines of at most so many letters; a longer word is cut.
@@ -186,16 +201,19 @@ impl Sheet {
         self.pixels[at..at + 3].copy_from_slice(&colour);
     }
 
-    /// Draws an enlarged template.
-    fn picture(&mut self, pixels: &[[u8; 3]], left: usize, top: usize) {
-        for y in 0..IMAGE {
-            for x in 0..IMAGE {
-                self.set(left + x, top + y, pixels[y / ZOOM * SIDE + x / ZOOM]);
+    /// Draws an enlarged picture in the middle of its place.
+    fn picture(&mut self, picture: &Picture, left: usize, top: usize) {
+        let (pixels, zoom) = (rescaled(picture), picture.zoom());
+        let (width, height) = (picture.width * zoom, picture.height() * zoom);
+        let (left, top) = (left + IMAGE.saturating_sub(width) / 2, top + IMAGE.saturating_sub(height) / 2);
+        for y in 0..height.min(IMAGE) {
+            for x in 0..width.min(IMAGE) {
+                self.set(left + x, top + y, pixels[y / zoom * picture.width + x / zoom]);
             }
         }
     }
 
-    /// Writes a class name under the middle of its picture.
+    /// Writes a label under the middle of its picture.
     fn label(&mut self, name: &str, left: usize, top: usize) {
         let name = shortened(name, IMAGE / LABEL.letter_width());
         let width = name.chars().count() * LABEL.letter_width();

@@ -1,0 +1,178 @@
+//! What `profile train` trains: a linear classifier or a network, behind one face.
+
+use crate::args::{BiasName, Init, ModelName, Preprocess, TrainOptions};
+use crate::contact_sheet::Picture;
+use anyhow::Result;
+use lanegrad::data::{Images, Normalisation};
+use lanegrad::init::{Initializer, Scheme};
+use lanegrad::linear::{LinearClassifier, LinearTrainer};
+use lanegrad::nn::{Sequential, models};
+use lanegrad::optim::Optimizer;
+use lanegrad::shape::Shape;
+use lanegrad::tape::{ParameterInfo, Tape};
+use lanegrad::tensor::Tensor;
+use lanegrad::train::{Network, NetworkTrainer, Trainer};
+
+/// A model in training.
+pub enum Model {
+    /// On the fused kernels.
+    Linear(Box<LinearTrainer>),
+    /// On a tape; with the multiply-adds of each layer with weights, for one image, forward.
+    Network { trainer: Box<NetworkTrainer>, multiply_adds: Vec<usize> },
+}
+
+/// Parameters by name, with their shapes.
+pub type Tensors = Vec<(String, Tensor)>;
+
+impl Model {
+    /// The model that the options ask for, with its first weights.
+    pub fn new(options: &TrainOptions, optimizer: Optimizer, strength: f64, images: &Images) -> Result<Self> {
+        let normalisation = match options.preprocess {
+            Preprocess::Raw => Normalisation::raw(images.features()),
+            Preprocess::Mean => Normalisation::mean(images),
+            Preprocess::Standardize => Normalisation::standardize(images),
+        };
+        let loss = options.loss.into();
+        if options.model == ModelName::Linear {
+            let bias = options.bias.unwrap_or(BiasName::Separate).into();
+            let mut classifier = LinearClassifier::new(images.classes(), &normalisation, bias)?;
+            if let Some(Init::Normal(deviation)) = options.init {
+                classifier.randomize(deviation, options.seed)?;
+            }
+            let trainer = LinearTrainer::new(classifier, loss, strength, optimizer);
+            return Ok(Self::Linear(Box::new(trainer)));
+        }
+        let mut tape = Tape::new();
+        let model = layers(options, &mut tape, images)?;
+        let image = if options.model.wants_channels_last() { SQUARE.into() } else { Shape::from(images.features()) };
+        let network = Network { tape, model: Box::new(model), image, normalisation };
+        let trainer = Box::new(NetworkTrainer::new(network, loss, strength, optimizer)?);
+        let multiply_adds = multiply_adds(options, images);
+        Ok(Self::Network { trainer, multiply_adds })
+    }
+
+    /// What takes the steps.
+    pub fn trainer(&mut self) -> &mut (dyn Trainer + Send) {
+        match self {
+            Self::Linear(trainer) => trainer.as_mut(),
+            Self::Network { trainer, .. } => trainer.as_mut(),
+        }
+    }
+
+    /// Number of trained numbers.
+    pub fn parameters(&self) -> usize {
+        match self {
+            Self::Linear(trainer) => trainer.classifier().parameters(),
+            Self::Network { trainer, .. } => trainer.network().tape.parameter_count(),
+        }
+    }
+
+    /// Floating-point operations of an image's part in a step: two for each multiply-add of the layers, forward, for the
+    /// gradient of the weights, and for that of the input, which the first layer does without.
+    pub fn operations(&self) -> usize {
+        let layers = match self {
+            Self::Linear(trainer) => &[trainer.classifier().features() * trainer.classifier().classes()][..],
+            Self::Network { multiply_adds, .. } => multiply_adds,
+        };
+        2 * (3 * layers.iter().sum::<usize>() - layers[0])
+    }
+
+    /// The parameters, in their order.
+    pub fn tensors(&self) -> Result<Tensors> {
+        match self {
+            Self::Linear(trainer) => {
+                let classifier = trainer.classifier();
+                let (classes, features) = (classifier.classes(), classifier.features());
+                let weights: Vec<f32> = (0..classes).flat_map(|class| classifier.weights(class).to_vec()).collect();
+                Ok(vec![
+                    ("linear.weight".into(), Tensor::from_slice([classes, features], &weights)?),
+                    ("linear.bias".into(), Tensor::from_slice([classes], classifier.bias())?),
+                ])
+            }
+            Self::Network { trainer, .. } => {
+                let tape = &trainer.network().tape;
+                let mut tensors = Vec::new();
+                tape.for_each_parameter(|ParameterInfo { name, .. }| tensors.push(name.to_owned()));
+                let tensors = tensors.into_iter().map(|name| {
+                    let value = tape.find(&name)?.value()?;
+                    Ok((name, value))
+                });
+                tensors.collect()
+            }
+        }
+    }
+
+    /// How pixels are normalised: mean and scale of each.
+    pub fn normalisation(&self) -> (&[f32], &[f32]) {
+        match self {
+            Self::Linear(trainer) => trainer.classifier().normalisation(),
+            Self::Network { trainer, .. } => {
+                let normalisation = &trainer.network().normalisation;
+                (&normalisation.mean, &normalisation.scale)
+            }
+        }
+    }
+
+    /// What the units of the first layer look for, as pictures.
+    pub fn first_layer(&self, class_names: &[String]) -> Result<Vec<Picture>> {
+        let (_, weights) = self.tensors()?.swap_remove(0);
+        let values = weights.values();
+        Ok(match (self, weights.shape().extents()) {
+            // One row a class.
+            (Self::Linear(_), &[_, features]) => {
+                let rows = values.chunks_exact(features).zip(class_names);
+                rows.map(|(row, name)| Picture::planar(name, row)).collect::<Result<_>>()?
+            }
+            // One column a hidden unit.
+            (_, &[_, units]) => (0..units.min(MOST_PICTURES))
+                .map(|unit| {
+                    let column: Vec<f32> = values[unit..].iter().step_by(units).copied().collect();
+                    Picture::planar(&unit.to_string(), &column)
+                })
+                .collect::<Result<_>>()?,
+            // Height, width, colours, filters.
+            (_, &[_, width, 3, filters]) => (0..filters)
+                .map(|filter| {
+                    let filter_values: Vec<f32> = values[filter..].iter().step_by(filters).copied().collect();
+                    Picture::channels_last(&filter.to_string(), width, &filter_values)
+                })
+                .collect::<Result<_>>()?,
+            _ => Vec::new(),
+        })
+    }
+}
+
+/// Hidden units of an MLP that are shown.
+const MOST_PICTURES: usize = 40;
+
+/// Height, width and colours of CIFAR-10's images.
+const SQUARE: [usize; 3] = [32, 32, 3];
+
+/// The layers that the options ask for.
+fn layers(options: &TrainOptions, tape: &mut Tape<f32>, images: &Images) -> Result<Sequential> {
+    let scheme = match options.init {
+        Some(Init::Normal(deviation)) => Scheme::Normal(deviation),
+        Some(Init::Zero) => Scheme::Zero,
+        Some(Init::Xavier) => Scheme::Xavier,
+        Some(Init::He) | None => Scheme::He,
+    };
+    let mut initializer = Initializer::new(scheme, options.seed);
+    let classes = images.classes();
+    Ok(match options.model {
+        ModelName::Convnet => models::convnet(tape, classes, &mut initializer)?,
+        ModelName::Quick => models::quick(tape, options.seed)?,
+        ModelName::Linear | ModelName::Mlp => {
+            models::mlp(tape, images.features(), &options.hidden(), classes, &mut initializer)?
+        }
+    })
+}
+
+/// Multiply-adds of each layer with weights, for one image, forward.
+fn multiply_adds(options: &TrainOptions, images: &Images) -> Vec<usize> {
+    if options.model.wants_channels_last() {
+        // Places times terms times filters of the convolutions that both networks have, then the affine layers.
+        return vec![32 * 32 * 75 * 32, 16 * 16 * 800 * 32, 8 * 8 * 800 * 64, 1024 * 64, 64 * images.classes()];
+    }
+    let widths: Vec<usize> = [vec![images.features()], options.hidden(), vec![images.classes()]].concat();
+    widths.windows(2).map(|pair| pair[0] * pair[1]).collect()
+}
