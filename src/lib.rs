@@ -22,6 +22,8 @@
 //! ```
 //!
 //! * [`data`]: images that stay bytes: CIFAR-10, and a synthetic set of the same shape.
+//! * [`tensor`], [`tape`], [`ops`]: arrays, and what is computed from them with its gradients; [`gradcheck`] checks those.
+//! * [`nn`]: layers with named parameters and models, [`init`]: initial weights; `checkpoint` (feature `safetensors`): files.
 //! * [`linear`]: the linear classifier and its training step.
 //! * [`optim`]: update rules, their state for a whole network, clipping.
 //! * [`schedule`]: step sizes that change over a training.

@@ -3,9 +3,15 @@
 use lanegrad::Loss;
 use lanegrad::data::Normalisation;
 use lanegrad::data::synthetic;
+use lanegrad::init::{Initializer, Scheme};
 use lanegrad::kernels::parallel::Threads;
 use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer};
+use lanegrad::nn::{self, Layer, Sequential};
+use lanegrad::ops::conv2d::Conv2d;
+use lanegrad::ops::pool2d::Window;
 use lanegrad::optim::{Optimizer, Segment, Updater};
+use lanegrad::tape::Tape;
+use lanegrad::tensor::Tensor;
 use lanegrad::train::{Sampler, Sampling, steps};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,6 +47,7 @@ static ALLOCATOR: Counting = Counting;
 fn a_warm_step_allocates_nothing() {
     steps_of_a_linear_classifier();
     steps_of_an_updater();
+    steps_of_a_convnet();
 }
 
 fn steps_of_a_linear_classifier() {
@@ -92,5 +99,46 @@ fn steps_of_an_updater() {
             });
             assert_eq!(counted, 0, "{optimizer:?} on {threads} threads");
         }
+    }
+}
+
+/// Convolution, both pools, both normalisations, dropout and the fused classifier, on the tape.
+fn steps_of_a_convnet() {
+    for threads in [1, 2] {
+        let mut tape = Tape::<f32>::new();
+        let mut initializer = Initializer::new(Scheme::He, 0);
+        let same = Conv2d { padding: [1, 1], ..Conv2d::default() };
+        let model = Sequential::new()
+            .with(nn::Conv2d::new(&mut tape, "conv1", 3, 16, [3, 3], same, &mut initializer).unwrap())
+            .with(nn::BatchNorm::new(&mut tape, "bn", 16).unwrap())
+            .with(nn::Relu)
+            .with(nn::MaxPool2d { window: Window::new(3, 2).ceil() })
+            .with(nn::LocalResponseNorm::ALEXNET)
+            .with(nn::Conv2d::new(&mut tape, "conv2", 16, 20, [3, 3], same, &mut initializer).unwrap().rectified())
+            .with(nn::AvgPool2d { window: Window::new(2, 2), count_padding: true })
+            .with(nn::Flatten)
+            .with(nn::Dropout::new(0.5, &mut initializer).unwrap());
+        let weight = tape.parameter("weight", &initializer.draw([10, 320], 320, 10).unwrap()).unwrap();
+        let bias = tape.parameter("bias", &Tensor::zeros([10]).unwrap()).unwrap();
+        let images = Tensor::from_fn([32, 16, 16, 3], |i| (i * 7919 % 1000) as f32 / 1000.0).unwrap();
+        let labels: Vec<u32> = (0..32).map(|i| i % 10).collect();
+        let mut train = move |steps| {
+            for _ in 0..steps {
+                tape.reset();
+                let features = model.forward(tape.constant(&images));
+                let labels = tape.indices(&labels);
+                let loss = features.classify(tape.param(weight), tape.param(bias), labels, Loss::Softmax);
+                (loss + features.softmax(1).max([1]).mean_all()).backward().unwrap();
+                let (parameters, gradients) = tape.parameters_and_gradients();
+                parameters.iter_mut().zip(gradients).for_each(|(w, dw)| *w -= 1e-3 * *dw);
+            }
+        };
+        let counted = Threads::new(threads).unwrap().run(move || {
+            train(50);
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            train(50);
+            ALLOCATIONS.load(Ordering::Relaxed) - before
+        });
+        assert_eq!(counted, 0, "convnet on {threads} threads");
     }
 }
