@@ -341,6 +341,7 @@ fn the_thresholds_of_the_notes() {
     use Verdict::{Doubtful, Good, Suspicious, Wrong};
     assert_eq!(verdicts, [Good, Good, Doubtful, Doubtful, Suspicious, Suspicious, Wrong, Wrong]);
     assert_eq!(relative_error(0.0, 0.0), 0.0);
+    assert!(relative_error(0.0, f64::NAN).is_nan() && relative_error(f64::NAN, 0.0).is_nan());
     assert_eq!(relative_error(-2.0, 2.0), 2.0);
     assert_eq!(relative_error(1.0, 0.0), 1.0);
     assert_close(&[relative_error(3.0, 3.03)], &[0.01 / 1.01], 1e-12);

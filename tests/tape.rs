@@ -334,3 +334,14 @@ fn the_error_of_differences_falls_as_it_should() {
         assert!((forward - 2.0).abs() < 0.02 && (centred - 4.0).abs() < 0.02, "{forward} {centred}");
     }
 }
+
+#[test]
+fn an_error_that_is_not_a_number_is_the_worst() {
+    let x = Tensor::from_slice([2], &[-1.0, 1.0]).unwrap();
+    let mut report = gradcheck(|x| x[0].relu().sum_all(), &[x]).unwrap();
+    assert_eq!(report.worst_error(), 0.0);
+    (report.elements[0].error, report.elements[1].error) = (f64::NAN, 1e-9);
+    assert!(report.worst_error().is_nan());
+    report.elements.reverse();
+    assert!(report.worst_error().is_nan());
+}
