@@ -345,3 +345,39 @@ fn an_error_that_is_not_a_number_is_the_worst() {
     report.elements.reverse();
     assert!(report.worst_error().is_nan());
 }
+
+/// y = x, whose vjp asks for the cotangent of x twice before it adds to it.
+#[derive(Debug)]
+struct AsksTwice;
+
+impl<T: Scalar> Op<T> for AsksTwice {
+    fn name(&self) -> &'static str {
+        "asks twice"
+    }
+    fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
+        Ok(Output::of(inputs.shape(0)))
+    }
+    fn forward(&self, pass: Forward<'_, T>) -> Result<(), Error> {
+        pass.output.copy_from_slice(pass.inputs.values(0));
+        Ok(())
+    }
+    fn vjp(&self, mut pass: Backward<'_, T>) -> Result<(), Error> {
+        let dy = pass.gradient;
+        if pass.input_gradient(0).is_some() {
+            let dx = pass.input_gradient(0).unwrap().accumulator();
+            dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_cotangent_that_was_only_asked_for_is_not_there_yet() {
+    let mut tape = Tape::<f64>::new();
+    for _ in 0..3 {
+        tape.reset();
+        let x = tape.scalar(2.0);
+        tape.apply(AsksTwice, &[x]).square().backward().unwrap();
+        assert_eq!(item(x), 4.0);
+    }
+}
