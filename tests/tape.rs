@@ -381,3 +381,50 @@ fn a_cotangent_that_was_only_asked_for_is_not_there_yet() {
         assert_eq!(item(x), 4.0);
     }
 }
+
+#[test]
+fn a_leaf_being_filled_cannot_look_at_others() {
+    let tape = Tape::<f64>::new();
+    let x = tape.scalar(1.0);
+    let y = x + 1.0;
+    y.backward().unwrap();
+    let copy = tape.constant_with([1], |values| x.look(|x| values.copy_from_slice(x)));
+    assert!(matches!(copy.check(), Err(Error::Failed(_))));
+    let filled = tape.constant_with([4], |values| {
+        let refused = [x.shape().is_err(), x.gradient().is_err(), y.value().is_err(), tape.find("x").is_err()];
+        values.iter_mut().zip(refused).for_each(|(value, refused)| *value = f64::from(u8::from(refused)));
+        Ok(())
+    });
+    assert_eq!(filled.value().unwrap().values(), [1.0; 4]);
+}
+
+#[test]
+fn what_was_recorded_in_another_mode_or_step_cannot_be_differentiated() {
+    let mut tape = Tape::<f64>::new();
+    let w = tape.parameter("w", &Tensor::scalar(3.0)).unwrap();
+    let record = |tape: &Tape<f64>| {
+        let _ = tape.param(w).square().named("square");
+    };
+    for change in [|tape: &mut Tape<f64>| tape.set_training(true), |tape: &mut Tape<f64>| tape.set_step(9)] {
+        tape.reset();
+        tape.set_training(false);
+        record(&tape);
+        change(&mut tape);
+        // Half of this was recorded without a gradient.
+        let loss = tape.find("square").unwrap() * tape.param(w);
+        assert_eq!(loss.item().unwrap(), 27.0);
+        assert!(matches!(loss.backward(), Err(Error::Tape(_))));
+        tape.reset();
+        tape.set_training(true);
+        record(&tape);
+        tape.find("square").unwrap().backward().unwrap();
+        assert_eq!(tape.gradient(w).unwrap().item().unwrap(), 6.0);
+    }
+}
+
+#[test]
+fn nothing_is_found_by_no_name() {
+    let tape = Tape::<f64>::new();
+    let _ = tape.scalar(1.0);
+    assert!(matches!(tape.find(""), Err(Error::Name(_))));
+}
