@@ -428,3 +428,14 @@ fn nothing_is_found_by_no_name() {
     let _ = tape.scalar(1.0);
     assert!(matches!(tape.find(""), Err(Error::Name(_))));
 }
+
+#[test]
+fn a_power_of_zero_is_constant() {
+    let tape = Tape::<f64>::new();
+    let x = tape.variable(&Tensor::from_slice([3], &[0.0, -2.0, f64::INFINITY]).unwrap());
+    let zero = tape.constant(&Tensor::scalar(0.0));
+    let y = x.pow(zero) + x.powf(0.0);
+    assert_eq!(y.value().unwrap().values(), [2.0; 3]);
+    y.sum_all().backward().unwrap();
+    assert_eq!(x.gradient().unwrap().values(), [0.0; 3]);
+}
