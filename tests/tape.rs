@@ -439,3 +439,29 @@ fn a_power_of_zero_is_constant() {
     y.sum_all().backward().unwrap();
     assert_eq!(x.gradient().unwrap().values(), [0.0; 3]);
 }
+
+#[test]
+fn what_can_be_refused_can_be_asked_at_once() {
+    let tape = Tape::<f64>::new();
+    let [a, b] = [&[2, 3][..], &[4]].map(|shape| tape.variable(&Tensor::ones(shape).unwrap()));
+    let refused = [
+        a.try_pow(b),
+        a.try_maximum(b),
+        a.try_minimum(b),
+        a.try_squared_difference(b),
+        a.try_mean_squared_error(b),
+        a.try_binary_cross_entropy_each(b),
+        a.try_binary_cross_entropy(b),
+        a.try_gather(tape.indices(&[2])),
+        a.try_roll(2, 1),
+        a.try_circular_convolution(b),
+        a.try_dropout(1.0, 0),
+        b.try_transpose(),
+        b.try_at(0, 4),
+        b.try_at(1, 0),
+    ];
+    assert!(refused.iter().all(Result::is_err));
+    tape.finish().unwrap();
+    assert_eq!(a.try_transpose().unwrap().shape().unwrap().extents(), [3, 2]);
+    assert_eq!(a.try_at(-1, 2).unwrap().shape().unwrap().extents(), [2]);
+}

@@ -1,5 +1,6 @@
 //! Powers, with base and exponent both differentiable.
 
+use crate::error::Error;
 use crate::ops::binary::{Binary, PairwiseFunction};
 use crate::ops::unary::{Pointwise, Unary};
 use crate::tape::Var;
@@ -20,6 +21,14 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// Each element to the power of the exponent's, broadcast. A failure poisons the result.
     pub fn pow(self, exponent: Self) -> Self {
         self.tape().apply(Binary(Pow), &[self, exponent])
+    }
+
+    /// [`Var::pow`].
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if the shapes do not fit.
+    pub fn try_pow(self, exponent: Self) -> Result<Self, Error> {
+        self.tape().try_apply(Binary(Pow), &[self, exponent])
     }
 
     /// Each element to the power of `exponent`.
