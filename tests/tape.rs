@@ -465,3 +465,48 @@ fn what_can_be_refused_can_be_asked_at_once() {
     assert_eq!(a.try_transpose().unwrap().shape().unwrap().extents(), [3, 2]);
     assert_eq!(a.try_at(-1, 2).unwrap().shape().unwrap().extents(), [2]);
 }
+
+#[test]
+fn a_batch_of_nothing_has_a_gradient_of_zero() {
+    let mut tape = Tape::<f64>::new();
+    // Steps with numbers in between leave something in the arenas that must not be seen.
+    for rows in [0, 3, 0, 3] {
+        tape.reset();
+        let x = tape.variable(&Tensor::full([rows, 4], 0.5).unwrap());
+        let w = tape.variable(&Tensor::full([4, 5], 2.0).unwrap());
+        let b = tape.variable(&Tensor::ones([5]).unwrap());
+        let y = (x.linear(w, b).relu() * b).tanh() + x.matmul(w).exp() + b.sigmoid();
+        let z = tape.concat(&[y, y.slice(0, 0..rows)], 0).permute(&[1, 0]).reshape([2 * rows, 5]);
+        let loss = z.sum([0]).sum_all() + z.roll(1, 2).square().sum_all();
+        loss.backward().unwrap();
+        if rows == 0 {
+            assert_eq!(loss.item().unwrap(), 0.0);
+            assert_eq!(w.gradient().unwrap(), Tensor::zeros([4, 5]).unwrap());
+            assert_eq!(b.gradient().unwrap(), Tensor::zeros([5]).unwrap());
+            assert_eq!(x.gradient().unwrap().values(), []);
+        } else {
+            assert!(w.gradient().unwrap().values().iter().all(|&dw| dw > 0.0));
+        }
+    }
+    tape.reset();
+    let x = tape.variable(&Tensor::ones([3, 4]).unwrap());
+    let w = tape.variable(&Tensor::zeros([4, 0]).unwrap());
+    let y = x.linear(w, tape.variable(&Tensor::zeros([0]).unwrap()));
+    y.sum_all().backward().unwrap();
+    assert_eq!(x.gradient().unwrap(), Tensor::zeros([3, 4]).unwrap());
+}
+
+#[test]
+fn arrays_of_seven_dimensions() {
+    let a = Tensor::<f64>::from_fn([2, 1, 2, 1, 3, 1, 2], |i| 0.5 + i as f64 / 10.0).unwrap();
+    let b = Tensor::<f64>::from_fn([3, 1, 2, 1, 2, 1], |i| 1.5 - i as f64 / 10.0).unwrap();
+    let report = gradcheck(
+        |x| {
+            let y = (x[0] * x[1] + x[1]).permute(&[6, 0, 5, 1, 4, 2, 3]).sum([1, -1]);
+            y.slice(2, 1..3).mean([0]).square()
+        },
+        &[a, b],
+    )
+    .unwrap();
+    assert!(report.passes() && report.elements.iter().any(|element| element.analytic != 0.0), "{report}");
+}
