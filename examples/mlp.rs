@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             sum += loss.item()?;
             let (parameters, gradients) = tape.parameters_and_gradients();
             for ((x, v), dx) in parameters.iter_mut().zip(&mut velocity).zip(gradients) {
-                *v = 0.9 * *v - 2e-3 * dx;
+                *v = 0.9 * *v - 2e-3 * *dx;
                 *x += *v;
             }
         }

@@ -5,8 +5,9 @@
 mod support;
 
 use lanegrad::Loss;
+use lanegrad::data::Normalisation;
 use lanegrad::kernels::parallel::Threads;
-use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer, Normalisation};
+use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer};
 use lanegrad::optim::Optimizer;
 use lanegrad::train::{Sampler, Sampling, steps};
 

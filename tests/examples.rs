@@ -56,6 +56,14 @@ fn mlp() {
 }
 
 #[test]
+fn convnet() {
+    let text = run("convnet");
+    assert!(text.contains("33834 parameters"), "{text}");
+    // More than a linear classifier has on as many images.
+    assert!(accuracy(&text) > 45.0, "{text}");
+}
+
+#[test]
 fn gradcheck() {
     let text = run("gradcheck");
     assert!(text.contains("value 34   gradient 1"), "{text}");

@@ -271,7 +271,7 @@ fn twenty_images_are_learned_by_heart() {
         let (parameters, gradients) = tape.parameters_and_gradients();
         velocity.resize(parameters.len(), 0.0);
         for ((x, v), dx) in parameters.iter_mut().zip(&mut velocity).zip(gradients) {
-            *v = 0.9 * *v - 3e-3 * dx;
+            *v = 0.9 * *v - 3e-3 * *dx;
             *x += *v;
         }
     }
@@ -396,7 +396,7 @@ fn gradient_descent_on_a_parabola() {
             tape.reset();
             tape.param(x).square().sum_all().backward().unwrap();
             let (weights, gradients) = tape.parameters_and_gradients();
-            weights.iter_mut().zip(gradients).for_each(|(w, dw)| *w += -rate * dw);
+            weights.iter_mut().zip(gradients).for_each(|(w, dw)| *w += -rate * *dw);
         }
         tape.value(x).unwrap().values().to_vec()
     };
