@@ -103,10 +103,13 @@ impl Drop for Moved<'_> {
     }
 }
 
-/// |a - n| / max(|a|, |n|), and 0 if both are.
+/// |a - n| / max(|a|, |n|), and 0 if both are; NaN if either is.
 pub fn relative_error(analytic: f64, numerical: f64) -> f64 {
-    let scale = analytic.abs().max(numerical.abs());
-    if scale == 0.0 { 0.0 } else { (analytic - numerical).abs() / scale }
+    // The greater of 0 and NaN is 0: NaN must not pass for two zeros.
+    if analytic == 0.0 && numerical == 0.0 {
+        return 0.0;
+    }
+    (analytic - numerical).abs() / analytic.abs().max(numerical.abs())
 }
 
 /// What a relative error means, best first.
@@ -191,10 +194,11 @@ impl Report {
         self.elements.iter().map(|element| element.verdict).max().unwrap_or(Verdict::Good)
     }
 
-    /// The largest error of all elements but those at kinks.
+    /// The largest error of all elements but those at kinks; NaN if one is.
     pub fn worst_error(&self) -> f64 {
         let smooth = self.elements.iter().filter(|element| element.verdict != Verdict::Kink);
-        smooth.map(|element| element.error).fold(0.0, |worst, error| if error <= worst { worst } else { error })
+        // Errors are not negative, so that only a NaN is greater than infinity in this order.
+        smooth.map(|element| element.error.abs()).fold(0.0, |a, b| if b.total_cmp(&a).is_gt() { b } else { a })
     }
 
     /// Whether every element is good, or at a kink.

@@ -26,7 +26,7 @@
 //! has a `try_` twin can be asked at once.
 //!
 //! **Wrong numbers are errors.** Backpropagation consumes what was recorded: a second one before [`Tape::reset`] is refused,
-//! and so is one over values that were computed before the parameters changed.
+//! and so is one over values that were computed before the parameters, the mode or the step changed.
 
 mod graph;
 mod op;
@@ -143,7 +143,8 @@ impl<T: Scalar> Tape<T> {
 
     /// A leaf without gradient whose elements `fill` writes, in row-major order; it finds there whatever was left.
     ///
-    /// This is how a mini-batch comes onto the tape without a copy in between.
+    /// This is how a mini-batch comes onto the tape without a copy in between. While `fill` runs, the tape's variables answer
+    /// with an error.
     pub fn constant_with(
         &self,
         shape: impl Into<Shape>,
@@ -217,11 +218,12 @@ impl<T: Scalar> Tape<T> {
     /// The variable that was given this name in this recording; the last one, if several were.
     ///
     /// # Errors
-    /// [`Error::Name`] if there is none.
+    /// [`Error::Name`] if there is none, or no name.
     pub fn find(&self, name: &str) -> Result<Var<'_, T>, Error> {
-        match self.recording.borrow().find(name) {
-            Some(index) => Ok(Var::new(self, index)),
-            None => Err(Error::Name(name.into())),
+        let recording = self.recording.try_borrow().map_err(|_| IN_USE)?;
+        match recording.find(name) {
+            Some(index) if !name.is_empty() => Ok(Var::new(self, index)),
+            _ => Err(Error::Name(name.into())),
         }
     }
 
@@ -233,22 +235,24 @@ impl<T: Scalar> Tape<T> {
 
     /// Number of resets so far: what random operations, such as dropout, are keyed by.
     pub fn step(&self) -> u64 {
-        self.recording.borrow().step
+        self.recording.borrow().step()
     }
 
-    /// Sets the number of resets so far, to go on where another tape stopped.
+    /// Sets the number of resets so far, to go on where another tape stopped. As after [`Tape::parameters_mut`],
+    /// backpropagation over what was recorded before is refused until a reset.
     pub fn set_step(&mut self, step: u64) {
-        self.recording.get_mut().step = step;
+        self.recording.get_mut().set_step(step);
     }
 
     /// Whether layers behave as in training (dropout drops, batch normalisation uses the batch) and gradients can be had.
     pub fn is_training(&self) -> bool {
-        self.recording.borrow().training
+        self.recording.borrow().training()
     }
 
     /// Chooses between training and evaluation. What is recorded in evaluation has no gradient and takes no memory for one.
+    /// As after [`Tape::parameters_mut`], backpropagation over what was recorded before is refused until a reset.
     pub fn set_training(&mut self, training: bool) {
-        self.recording.get_mut().training = training;
+        self.recording.get_mut().set_training(training);
     }
 
     /// Name, shape and place of each parameter, in the order in which they were added.
@@ -337,5 +341,6 @@ impl<T: Scalar> Tape<T> {
     }
 }
 
-/// What an operation meets that is recorded while a closure looks into the tape.
-const IN_USE: Error = Error::Tape("nothing can be recorded while values of the tape are being looked at");
+/// What an operation meets that is recorded while a closure looks into the tape, or looks into it while one writes to it.
+const IN_USE: Error =
+    Error::Tape("a closure that looks at values of the tape, or fills one, cannot use the tape itself");

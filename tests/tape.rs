@@ -334,3 +334,179 @@ fn the_error_of_differences_falls_as_it_should() {
         assert!((forward - 2.0).abs() < 0.02 && (centred - 4.0).abs() < 0.02, "{forward} {centred}");
     }
 }
+
+#[test]
+fn an_error_that_is_not_a_number_is_the_worst() {
+    let x = Tensor::from_slice([2], &[-1.0, 1.0]).unwrap();
+    let mut report = gradcheck(|x| x[0].relu().sum_all(), &[x]).unwrap();
+    assert_eq!(report.worst_error(), 0.0);
+    (report.elements[0].error, report.elements[1].error) = (f64::NAN, 1e-9);
+    assert!(report.worst_error().is_nan());
+    report.elements.reverse();
+    assert!(report.worst_error().is_nan());
+}
+
+/// y = x, whose vjp asks for the cotangent of x twice before it adds to it.
+#[derive(Debug)]
+struct AsksTwice;
+
+impl<T: Scalar> Op<T> for AsksTwice {
+    fn name(&self) -> &'static str {
+        "asks twice"
+    }
+    fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
+        Ok(Output::of(inputs.shape(0)))
+    }
+    fn forward(&self, pass: Forward<'_, T>) -> Result<(), Error> {
+        pass.output.copy_from_slice(pass.inputs.values(0));
+        Ok(())
+    }
+    fn vjp(&self, mut pass: Backward<'_, T>) -> Result<(), Error> {
+        let dy = pass.gradient;
+        if pass.input_gradient(0).is_some() {
+            let dx = pass.input_gradient(0).unwrap().accumulator();
+            dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_cotangent_that_was_only_asked_for_is_not_there_yet() {
+    let mut tape = Tape::<f64>::new();
+    for _ in 0..3 {
+        tape.reset();
+        let x = tape.scalar(2.0);
+        tape.apply(AsksTwice, &[x]).square().backward().unwrap();
+        assert_eq!(item(x), 4.0);
+    }
+}
+
+#[test]
+fn a_leaf_being_filled_cannot_look_at_others() {
+    let tape = Tape::<f64>::new();
+    let x = tape.scalar(1.0);
+    let y = x + 1.0;
+    y.backward().unwrap();
+    let copy = tape.constant_with([1], |values| x.look(|x| values.copy_from_slice(x)));
+    assert!(matches!(copy.check(), Err(Error::Failed(_))));
+    let filled = tape.constant_with([4], |values| {
+        let refused = [x.shape().is_err(), x.gradient().is_err(), y.value().is_err(), tape.find("x").is_err()];
+        values.iter_mut().zip(refused).for_each(|(value, refused)| *value = f64::from(u8::from(refused)));
+        Ok(())
+    });
+    assert_eq!(filled.value().unwrap().values(), [1.0; 4]);
+}
+
+#[test]
+fn what_was_recorded_in_another_mode_or_step_cannot_be_differentiated() {
+    let mut tape = Tape::<f64>::new();
+    let w = tape.parameter("w", &Tensor::scalar(3.0)).unwrap();
+    let record = |tape: &Tape<f64>| {
+        let _ = tape.param(w).square().named("square");
+    };
+    for change in [|tape: &mut Tape<f64>| tape.set_training(true), |tape: &mut Tape<f64>| tape.set_step(9)] {
+        tape.reset();
+        tape.set_training(false);
+        record(&tape);
+        change(&mut tape);
+        // Half of this was recorded without a gradient.
+        let loss = tape.find("square").unwrap() * tape.param(w);
+        assert_eq!(loss.item().unwrap(), 27.0);
+        assert!(matches!(loss.backward(), Err(Error::Tape(_))));
+        tape.reset();
+        tape.set_training(true);
+        record(&tape);
+        tape.find("square").unwrap().backward().unwrap();
+        assert_eq!(tape.gradient(w).unwrap().item().unwrap(), 6.0);
+    }
+}
+
+#[test]
+fn nothing_is_found_by_no_name() {
+    let tape = Tape::<f64>::new();
+    let _ = tape.scalar(1.0);
+    assert!(matches!(tape.find(""), Err(Error::Name(_))));
+}
+
+#[test]
+fn a_power_of_zero_is_constant() {
+    let tape = Tape::<f64>::new();
+    let x = tape.variable(&Tensor::from_slice([3], &[0.0, -2.0, f64::INFINITY]).unwrap());
+    let zero = tape.constant(&Tensor::scalar(0.0));
+    let y = x.pow(zero) + x.powf(0.0);
+    assert_eq!(y.value().unwrap().values(), [2.0; 3]);
+    y.sum_all().backward().unwrap();
+    assert_eq!(x.gradient().unwrap().values(), [0.0; 3]);
+}
+
+#[test]
+fn what_can_be_refused_can_be_asked_at_once() {
+    let tape = Tape::<f64>::new();
+    let [a, b] = [&[2, 3][..], &[4]].map(|shape| tape.variable(&Tensor::ones(shape).unwrap()));
+    let refused = [
+        a.try_pow(b),
+        a.try_maximum(b),
+        a.try_minimum(b),
+        a.try_squared_difference(b),
+        a.try_mean_squared_error(b),
+        a.try_binary_cross_entropy_each(b),
+        a.try_binary_cross_entropy(b),
+        a.try_gather(tape.indices(&[2])),
+        a.try_roll(2, 1),
+        a.try_circular_convolution(b),
+        a.try_dropout(1.0, 0),
+        b.try_transpose(),
+        b.try_at(0, 4),
+        b.try_at(1, 0),
+    ];
+    assert!(refused.iter().all(Result::is_err));
+    tape.finish().unwrap();
+    assert_eq!(a.try_transpose().unwrap().shape().unwrap().extents(), [3, 2]);
+    assert_eq!(a.try_at(-1, 2).unwrap().shape().unwrap().extents(), [2]);
+}
+
+#[test]
+fn a_batch_of_nothing_has_a_gradient_of_zero() {
+    let mut tape = Tape::<f64>::new();
+    // Steps with numbers in between leave something in the arenas that must not be seen.
+    for rows in [0, 3, 0, 3] {
+        tape.reset();
+        let x = tape.variable(&Tensor::full([rows, 4], 0.5).unwrap());
+        let w = tape.variable(&Tensor::full([4, 5], 2.0).unwrap());
+        let b = tape.variable(&Tensor::ones([5]).unwrap());
+        let y = (x.linear(w, b).relu() * b).tanh() + x.matmul(w).exp() + b.sigmoid();
+        let z = tape.concat(&[y, y.slice(0, 0..rows)], 0).permute(&[1, 0]).reshape([2 * rows, 5]);
+        let loss = z.sum([0]).sum_all() + z.roll(1, 2).square().sum_all();
+        loss.backward().unwrap();
+        if rows == 0 {
+            assert_eq!(loss.item().unwrap(), 0.0);
+            assert_eq!(w.gradient().unwrap(), Tensor::zeros([4, 5]).unwrap());
+            assert_eq!(b.gradient().unwrap(), Tensor::zeros([5]).unwrap());
+            assert!(x.gradient().unwrap().values().is_empty());
+        } else {
+            assert!(w.gradient().unwrap().values().iter().all(|&dw| dw > 0.0));
+        }
+    }
+    tape.reset();
+    let x = tape.variable(&Tensor::ones([3, 4]).unwrap());
+    let w = tape.variable(&Tensor::zeros([4, 0]).unwrap());
+    let y = x.linear(w, tape.variable(&Tensor::zeros([0]).unwrap()));
+    y.sum_all().backward().unwrap();
+    assert_eq!(x.gradient().unwrap(), Tensor::zeros([3, 4]).unwrap());
+}
+
+#[test]
+fn arrays_of_seven_dimensions() {
+    let a = Tensor::<f64>::from_fn([2, 1, 2, 1, 3, 1, 2], |i| 0.5 + i as f64 / 10.0).unwrap();
+    let b = Tensor::<f64>::from_fn([3, 1, 2, 1, 2, 1], |i| 1.5 - i as f64 / 10.0).unwrap();
+    let report = gradcheck(
+        |x| {
+            let y = (x[0] * x[1] + x[1]).permute(&[6, 0, 5, 1, 4, 2, 3]).sum([1, -1]);
+            y.slice(2, 1..3).mean([0]).square()
+        },
+        &[a, b],
+    )
+    .unwrap();
+    assert!(report.passes() && report.elements.iter().any(|element| element.analytic != 0.0), "{report}");
+}

@@ -247,7 +247,7 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
                     let beta = if p == 0 { beta } else { T::ONE };
                     let a_block = part(a, i, rows, p, depth);
                     if self.pack_a {
-                        pack::pack_a(a_block, S::GEMM_ROWS, a_packed);
+                        pack::pack_a::<S, T>(a_block, a_packed);
                     }
                     for j in (0..n).step_by(block_cols) {
                         let cols = block_cols.min(n - j);

@@ -1,5 +1,6 @@
 //! Binary cross-entropy on scores.
 
+use crate::error::Error;
 use crate::ops::binary::{Binary, PairwiseFunction};
 use crate::tape::Var;
 use lanegrad_kernels::isa::{Isa, Lanes, Scalar};
@@ -16,11 +17,27 @@ impl<'t, T: Scalar> Var<'t, T> {
         self.tape().apply(Binary(BinaryCrossEntropy), &[self, target])
     }
 
+    /// [`Var::binary_cross_entropy_each`].
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if the shapes do not fit.
+    pub fn try_binary_cross_entropy_each(self, target: Self) -> Result<Self, Error> {
+        self.tape().try_apply(Binary(BinaryCrossEntropy), &[self, target])
+    }
+
     /// The mean binary cross-entropy of scores and targets: one number. A failure poisons the result.
     ///
     /// The scores are those before a sigmoid ("logits"): together, the two neither overflow nor lose digits.
     pub fn binary_cross_entropy(self, target: Self) -> Self {
         self.binary_cross_entropy_each(target).mean_all()
+    }
+
+    /// [`Var::binary_cross_entropy`].
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if the shapes do not fit.
+    pub fn try_binary_cross_entropy(self, target: Self) -> Result<Self, Error> {
+        Ok(self.try_binary_cross_entropy_each(target)?.mean_all())
     }
 }
 

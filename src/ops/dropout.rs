@@ -36,6 +36,14 @@ impl<'t, T: Scalar> Var<'t, T> {
     pub fn dropout(self, probability: f64, seed: u64) -> Self {
         self.tape().apply(Dropout { probability, seed }, &[self])
     }
+
+    /// [`Var::dropout`].
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the probability is not at least 0 and less than 1.
+    pub fn try_dropout(self, probability: f64, seed: u64) -> Result<Self, Error> {
+        self.tape().try_apply(Dropout { probability, seed }, &[self])
+    }
 }
 
 impl<T: Scalar> Op<T> for Dropout {

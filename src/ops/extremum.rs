@@ -1,5 +1,6 @@
 //! The greater and the lesser of two arrays, broadcast.
 
+use crate::error::Error;
 use crate::ops::binary::{Binary, PairwiseFunction};
 use crate::tape::Var;
 use lanegrad_kernels::isa::{Isa, Lanes, Scalar};
@@ -18,9 +19,25 @@ impl<'t, T: Scalar> Var<'t, T> {
         self.tape().apply(Binary(Maximum), &[self, other])
     }
 
+    /// [`Var::maximum`].
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if the shapes do not fit.
+    pub fn try_maximum(self, other: Self) -> Result<Self, Error> {
+        self.tape().try_apply(Binary(Maximum), &[self, other])
+    }
+
     /// The lesser of each pair of elements, broadcast. A failure poisons the result.
     pub fn minimum(self, other: Self) -> Self {
         self.tape().apply(Binary(Minimum), &[self, other])
+    }
+
+    /// [`Var::minimum`].
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if the shapes do not fit.
+    pub fn try_minimum(self, other: Self) -> Result<Self, Error> {
+        self.tape().try_apply(Binary(Minimum), &[self, other])
     }
 }
 

@@ -39,6 +39,15 @@ impl<'t, T: Scalar> Var<'t, T> {
     pub fn gather(self, indices: Self) -> Self {
         self.tape().apply(Gather, &[self, indices])
     }
+
+    /// [`Var::gather`].
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if there is no first dimension or the indices have not exactly one; [`Error::Index`] if one names no
+    /// entry.
+    pub fn try_gather(self, indices: Self) -> Result<Self, Error> {
+        self.tape().try_apply(Gather, &[self, indices])
+    }
 }
 
 /// A number on the tape as an index below `limit`.

@@ -48,18 +48,23 @@ impl<'t, T: Scalar> Var<'t, T> {
 
     /// The last two dimensions exchanged: rows as columns. A failure poisons the result.
     pub fn transpose(self) -> Self {
-        let mut axes = [0, 1, 2, 3, 4, 5, 6, 7];
-        match self.shape() {
-            Ok(shape) if (2..=MAX_AXES).contains(&shape.rank()) => {
-                axes.swap(shape.rank() - 1, shape.rank() - 2);
-                self.permute(&axes[..shape.rank()])
-            }
-            Ok(shape) => {
-                let wanted = "a transpose needs two dimensions, and at most 8";
-                self.tape().fail(Error::Shape { op: "transpose", shape, wanted })
-            }
-            Err(error) => self.tape().fail(error),
+        self.try_transpose().unwrap_or_else(|error| self.tape().fail(error))
+    }
+
+    /// [`Var::transpose`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are less than two dimensions, or more than [`MAX_AXES`].
+    pub fn try_transpose(self) -> Result<Self, Error> {
+        let shape = self.shape()?;
+        let rank = shape.rank();
+        if !(2..=MAX_AXES).contains(&rank) {
+            let wanted = "a transpose needs two dimensions, and at most 8";
+            return Err(Error::Shape { op: "transpose", shape, wanted });
         }
+        let mut axes = [0, 1, 2, 3, 4, 5, 6, 7];
+        axes.swap(rank - 1, rank - 2);
+        self.try_permute(&axes[..rank])
     }
 }
 

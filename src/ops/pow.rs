@@ -1,5 +1,6 @@
 //! Powers, with base and exponent both differentiable.
 
+use crate::error::Error;
 use crate::ops::binary::{Binary, PairwiseFunction};
 use crate::ops::unary::{Pointwise, Unary};
 use crate::tape::Var;
@@ -8,7 +9,7 @@ use lanegrad_kernels::math::{ln_lanes, pow_lanes};
 
 /// y = a^b; da = dy b a^(b - 1), db = dy y ln a.
 ///
-/// The derivative by b is taken as 0 where a is 0, the limit for b > 0.
+/// The derivative by a is 0 where b is: a^0 = 1 for every a. That by b is taken as 0 where a is 0, the limit for b > 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Pow;
 
@@ -20,6 +21,14 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// Each element to the power of the exponent's, broadcast. A failure poisons the result.
     pub fn pow(self, exponent: Self) -> Self {
         self.tape().apply(Binary(Pow), &[self, exponent])
+    }
+
+    /// [`Var::pow`].
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if the shapes do not fit.
+    pub fn try_pow(self, exponent: Self) -> Result<Self, Error> {
+        self.tape().try_apply(Binary(Pow), &[self, exponent])
     }
 
     /// Each element to the power of `exponent`.
@@ -43,8 +52,9 @@ impl<T: Scalar> PairwiseFunction<T> for Pow {
 
     #[inline(always)]
     fn left<S: Isa>(self, isa: S, a: T::Lanes<S>, b: T::Lanes<S>, dy: T::Lanes<S>) -> T::Lanes<S> {
-        let one = T::Lanes::<S>::splat(isa, T::ONE);
-        dy.mul(isa, b).mul(isa, pow_lanes::<S, T>(isa, a, b.sub(isa, one)))
+        let (zero, one) = (T::Lanes::<S>::splat(isa, T::ZERO), T::Lanes::<S>::splat(isa, T::ONE));
+        let slope = dy.mul(isa, b).mul(isa, pow_lanes::<S, T>(isa, a, b.sub(isa, one)));
+        b.select_equal(isa, zero, zero, slope)
     }
 
     #[inline(always)]
@@ -65,8 +75,7 @@ impl<T: Scalar> Pointwise<T> for PowConstant<T> {
 
     #[inline(always)]
     fn slope<S: Isa>(self, isa: S, x: T::Lanes<S>, _: T::Lanes<S>, dy: T::Lanes<S>) -> T::Lanes<S> {
-        let exponent = T::Lanes::<S>::splat(isa, self.0 - T::ONE);
-        dy.mul(isa, T::Lanes::<S>::splat(isa, self.0)).mul(isa, pow_lanes::<S, T>(isa, x, exponent))
+        PairwiseFunction::<T>::left(Pow, isa, x, T::Lanes::<S>::splat(isa, self.0), dy)
     }
 }
 

@@ -68,7 +68,7 @@ impl Axes {
     }
 }
 
-/// y = scale times the sum over some dimensions; dx = scale dy, repeated.
+/// y = the sum over some dimensions, divided by the number of its terms for the mean; dx = dy divided likewise, repeated.
 #[derive(Clone, Copy, Debug)]
 pub struct Sum {
     axes: Axes,
@@ -77,9 +77,9 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// What the sum of an array of this shape is multiplied by.
-    fn scale<T: Scalar>(&self, shape: &Shape) -> T {
-        if self.mean { T::from_f64(1.0 / self.axes.terms(shape) as f64) } else { T::ONE }
+    /// What the sum of an array of this shape is divided by.
+    fn divisor<T: Scalar>(&self, shape: &Shape) -> T {
+        if self.mean { T::from_f64(self.axes.terms(shape) as f64) } else { T::ONE }
     }
 }
 
@@ -160,9 +160,10 @@ impl<T: Scalar> Op<T> for Sum {
         let x = Broadcast { values: pass.inputs.values(0), strides: own.extents() };
         let y = BroadcastMut { values: pass.output, strides: strides.extents() };
         elementwise::accumulate_broadcast(Scale(T::ONE), shape.extents(), [x], y)?;
-        let scale = self.scale::<T>(shape);
-        if scale != T::ONE {
-            pass.output.iter_mut().for_each(|y| *y = *y * scale);
+        // Divided, so that the mean of equal numbers is that number.
+        let divisor = self.divisor::<T>(shape);
+        if divisor != T::ONE {
+            pass.output.iter_mut().for_each(|y| *y = *y / divisor);
         }
         Ok(())
     }
@@ -173,7 +174,7 @@ impl<T: Scalar> Op<T> for Sum {
         let dy = Broadcast { values: pass.gradient, strides: strides.extents() };
         let Some(dx) = pass.input_gradient(0) else { return Ok(()) };
         let (dx, add) = dx.parts();
-        let f = Scale(self.scale::<T>(shape));
+        let f = Scale(T::ONE / self.divisor(shape));
         if !add {
             return Ok(elementwise::map_broadcast(f, shape.extents(), [dy], dx)?);
         }
@@ -205,6 +206,8 @@ mod tests {
         assert_eq!(x.mean([0, -1]).value().unwrap().values(), [7.5, 11.5, 15.5]);
         assert_eq!(x.sum_keep([1]).shape().unwrap().extents(), [2, 1, 4]);
         assert_eq!(x.sum_all().item().unwrap(), 276.0);
+        let ones = tape.variable(&crate::tensor::Tensor::ones([49]).unwrap());
+        assert_eq!(ones.mean_all().item().unwrap(), 1.0);
         assert_eq!(x.sum([3]).value().unwrap_err().to_string(), "there is no axis 3 in shape [2, 3, 4]");
     }
 }

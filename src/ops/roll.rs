@@ -25,12 +25,28 @@ impl<'t, T: Scalar> Var<'t, T> {
         self.tape().apply(Roll { axis, shift }, &[self])
     }
 
+    /// [`Var::roll`].
+    ///
+    /// # Errors
+    /// [`Error::Axis`] if there is no such dimension.
+    pub fn try_roll(self, axis: isize, shift: isize) -> Result<Self, Error> {
+        self.tape().try_apply(Roll { axis, shift }, &[self])
+    }
+
     /// Circular convolution along the last dimension with the kernels in the last dimension of `kernel`, one for each
     /// row: y(i) = sum over j of x(i - j mod n) kernel(j), where j = 0 is the kernel's middle entry.
     ///
     /// Shapes (..., n) and (..., k) with k odd give (..., n). A failure poisons the result.
     pub fn circular_convolution(self, kernel: Self) -> Self {
         self.tape().apply(CircularConvolution, &[self, kernel])
+    }
+
+    /// [`Var::circular_convolution`].
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if the dimensions before the last differ, or the kernel's length is even.
+    pub fn try_circular_convolution(self, kernel: Self) -> Result<Self, Error> {
+        self.tape().try_apply(CircularConvolution, &[self, kernel])
     }
 }
 

@@ -28,11 +28,17 @@ impl<'t, T: Scalar> Var<'t, T> {
 
     /// Entry `index` along `axis`, without that dimension. A failure poisons the result.
     pub fn at(self, axis: isize, index: usize) -> Self {
-        let part = self.slice(axis, index..index.saturating_add(1));
-        match part.shape().and_then(|shape| Ok(shape.without(shape.axis(axis)?))) {
-            Ok(shape) => part.reshape(shape),
-            Err(error) => self.tape().fail(error),
-        }
+        self.try_at(axis, index).unwrap_or_else(|error| self.tape().fail(error))
+    }
+
+    /// [`Var::at`].
+    ///
+    /// # Errors
+    /// [`Error::Index`] if there is no such entry, [`Error::Axis`] if there is no such dimension.
+    pub fn try_at(self, axis: isize, index: usize) -> Result<Self, Error> {
+        let part = self.try_slice(axis, index..index.saturating_add(1))?;
+        let shape = part.shape()?;
+        part.try_reshape(shape.without(shape.axis(axis)?))
     }
 }
 

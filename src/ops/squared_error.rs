@@ -1,5 +1,6 @@
 //! The squared error.
 
+use crate::error::Error;
 use crate::ops::binary::{Binary, PairwiseFunction};
 use crate::tape::Var;
 use lanegrad_kernels::isa::{Isa, Lanes, Scalar};
@@ -14,9 +15,25 @@ impl<'t, T: Scalar> Var<'t, T> {
         self.tape().apply(Binary(SquaredDifference), &[self, other])
     }
 
+    /// [`Var::squared_difference`].
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if the shapes do not fit.
+    pub fn try_squared_difference(self, other: Self) -> Result<Self, Error> {
+        self.tape().try_apply(Binary(SquaredDifference), &[self, other])
+    }
+
     /// The mean of the squared differences to `target`: one number. A failure poisons the result.
     pub fn mean_squared_error(self, target: Self) -> Self {
         self.squared_difference(target).mean_all()
+    }
+
+    /// [`Var::mean_squared_error`].
+    ///
+    /// # Errors
+    /// [`Error::Shapes`] if the shapes do not fit.
+    pub fn try_mean_squared_error(self, target: Self) -> Result<Self, Error> {
+        Ok(self.try_squared_difference(target)?.mean_all())
     }
 }
 

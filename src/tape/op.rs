@@ -177,8 +177,7 @@ impl<T: Scalar> Backward<'_, T> {
             return None;
         }
         let reached = &mut self.reached[self.inputs.edges[i] as usize];
-        let fresh = !std::mem::replace(reached, true);
-        Some(InputGradient { values: &mut self.gradients[node.gradient..][..node.value.len()], fresh })
+        Some(InputGradient { values: &mut self.gradients[node.gradient..][..node.value.len()], reached })
     }
 }
 
@@ -186,22 +185,24 @@ impl<T: Scalar> Backward<'_, T> {
 #[derive(Debug)]
 pub struct InputGradient<'a, T> {
     values: &'a mut [T],
-    fresh: bool,
+    /// Whether there is something in the values: not before one of the methods hands them out.
+    reached: &'a mut bool,
 }
 
 impl<'a, T: Scalar> InputGradient<'a, T> {
     /// The elements, to be added to.
     pub fn accumulator(self) -> &'a mut [T] {
-        if self.fresh {
-            self.values.fill(T::ZERO);
+        let (values, add) = self.parts();
+        if !add {
+            values.fill(T::ZERO);
         }
-        self.values
+        values
     }
 
     /// The elements, and whether there is something in them to be added to; if not, all of them must be overwritten.
     ///
     /// For a kernel that does both without a pass of zeros: `beta` of a matrix product, say.
     pub fn parts(self) -> (&'a mut [T], bool) {
-        (self.values, !self.fresh)
+        (self.values, std::mem::replace(self.reached, true))
     }
 }

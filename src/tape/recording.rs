@@ -62,10 +62,10 @@ pub(super) struct Recording<T> {
     /// Nodes whose gradient has been written, during and after backpropagation.
     reached: Vec<bool>,
     differentiated: bool,
-    /// Whether parameters changed after something was computed from them.
+    /// Whether parameters, mode or step changed after something was computed with them.
     outdated: bool,
-    pub training: bool,
-    pub step: u64,
+    training: bool,
+    step: u64,
 }
 
 /// Rounds a place in an arena up to a cache line.
@@ -224,6 +224,24 @@ impl<T: Scalar> Recording<T> {
         self.differentiated = false;
     }
 
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    pub fn set_step(&mut self, step: u64) {
+        self.outdated |= step != self.step && self.length > self.parameters;
+        self.step = step;
+    }
+
+    pub fn training(&self) -> bool {
+        self.training
+    }
+
+    pub fn set_training(&mut self, training: bool) {
+        self.outdated |= training != self.training && self.length > self.parameters;
+        self.training = training;
+    }
+
     pub fn nodes(&self) -> &[Node<T>] {
         &self.nodes[..self.length]
     }
@@ -312,7 +330,7 @@ impl<T: Scalar> Recording<T> {
         }
         if self.outdated {
             return Err(Error::Tape(
-                "parameters were changed after this was computed from them; reset and compute anew",
+                "parameters, mode or step were changed after this was computed; reset and compute anew",
             ));
         }
         if !self.nodes[root].wants_gradient {

@@ -1,11 +1,13 @@
 //! Variables: values on a tape.
 
 use super::Tape;
+use super::recording::Recording;
 use crate::error::Error;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use lanegrad_kernels::isa::Scalar;
 use std::borrow::Cow;
+use std::cell::Ref;
 use std::fmt;
 
 /// A value on a tape, until that tape is reset.
@@ -62,6 +64,12 @@ impl<'t, T: Scalar> Var<'t, T> {
         if self.index == POISONED { self.tape.finish() } else { Ok(()) }
     }
 
+    /// The recording that it is in, to look at.
+    fn recording(self) -> Result<Ref<'t, Recording<T>>, Error> {
+        self.check()?;
+        self.tape.recording.try_borrow().map_err(|_| super::IN_USE)
+    }
+
     /// Gives it a name, for graphs and [`Tape::find`].
     pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
         if self.index != POISONED {
@@ -78,8 +86,7 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// # Errors
     /// The error of the operation that failed, if it is poisoned.
     pub fn shape(self) -> Result<Shape, Error> {
-        self.check()?;
-        Ok(self.tape.recording.borrow().nodes()[self.index as usize].shape.clone())
+        Ok(self.recording()?.nodes()[self.index as usize].shape.clone())
     }
 
     /// A copy of its value.
@@ -96,8 +103,7 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// # Errors
     /// The error of the operation that failed, if it is poisoned.
     pub fn look<R>(self, look: impl FnOnce(&[T]) -> R) -> Result<R, Error> {
-        self.check()?;
-        Ok(look(self.tape.recording.borrow().values(self.index as usize)))
+        Ok(look(self.recording()?.values(self.index as usize)))
     }
 
     /// Its only element.
@@ -116,7 +122,7 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// [`Error::Tape`] if nothing was differentiated yet, or it is a constant.
     pub fn gradient(self) -> Result<Tensor<T>, Error> {
         let shape = self.shape()?;
-        match self.tape.recording.borrow().gradient(self.index as usize)? {
+        match self.recording()?.gradient(self.index as usize)? {
             Some(gradient) => Tensor::from_slice(shape, gradient),
             None => Tensor::zeros(shape),
         }

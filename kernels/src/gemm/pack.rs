@@ -13,21 +13,28 @@ pub(super) fn b_length<S: Isa, T: Scalar>(cols: usize, depth: usize) -> usize {
     cols.next_multiple_of(T::Lanes::<S>::COUNT) * depth
 }
 
-/// Copies `a` (rows x depth) into micropanels of `panel` rows, each in the order depth, row. The last may have fewer rows.
-pub(super) fn pack_a<T: Scalar>(a: MatRef<'_, T>, panel: usize, packed: &mut [T]) {
+/// Copies `a` (rows x depth) into micropanels as high as the micro-tile, each in the order depth, row. The last may have
+/// fewer rows.
+pub(super) fn pack_a<S: Isa, T: Scalar>(a: MatRef<'_, T>, packed: &mut [T]) {
     let depth = a.cols();
     let mut packed = packed;
-    for first in (0..a.rows()).step_by(panel) {
-        let height = panel.min(a.rows() - first);
+    for first in (0..a.rows()).step_by(S::GEMM_ROWS) {
+        let height = S::GEMM_ROWS.min(a.rows() - first);
         let (target, rest) = packed.split_at_mut(height * depth);
-        pack_panel(a.split_rows(first).1.split_rows(height).0, target);
+        pack_panel::<S, T>(a.split_rows(first).1.split_rows(height).0, target);
         packed = rest;
     }
 }
 
-fn pack_panel<T: Scalar>(a: MatRef<'_, T>, target: &mut [T]) {
+fn pack_panel<S: Isa, T: Scalar>(a: MatRef<'_, T>, target: &mut [T]) {
     let (height, depth) = a.shape();
-    if a.row_stride() == 1 {
+    if a.row_stride() == 1 && height == S::GEMM_ROWS {
+        let columns = a.transposed();
+        // The length is a constant here, so that no copy is a call.
+        for (p, line) in target.chunks_exact_mut(S::GEMM_ROWS).enumerate() {
+            line.copy_from_slice(&columns.row(p)[..S::GEMM_ROWS]);
+        }
+    } else if a.row_stride() == 1 {
         let columns = a.transposed();
         for (p, line) in target.chunks_exact_mut(height).enumerate() {
             line.copy_from_slice(columns.row(p));
