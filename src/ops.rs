@@ -5,6 +5,7 @@ pub mod binary;
 pub mod unary;
 
 pub mod abs;
+pub mod adaptive_avg_pool2d;
 pub mod add;
 pub mod batch_norm;
 pub mod binary_cross_entropy;
