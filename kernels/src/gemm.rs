@@ -14,6 +14,7 @@
 //! and B are not read; otherwise no factor is skipped, so a NaN in A or B reaches every element of C that depends on it.
 
 mod blocking;
+mod common;
 mod microkernel;
 mod pack;
 mod raw;
@@ -28,6 +29,7 @@ use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{self, Divide};
 use crate::workspace::with_scratch;
 use blocking::Blocking;
+use common::Common;
 use microkernel::{MicroKernel, Packed, Streamed};
 
 /// C <- alpha A B + beta C, for A of m x k, B of k x n, C of m x n elements, at any strides.
@@ -111,7 +113,8 @@ impl<T: Scalar> Kernel for Gemm<'_, T> {
                 let (step, each) =
                     if along_rows { (S::GEMM_ROWS, n * k) } else { (S::GEMM_VECTORS * T::Lanes::<S>::COUNT, m * k) };
                 let grain = grain(each).next_multiple_of(step);
-                parallel::divide(Blocked { isa, operands, pack_a, pack_b, along_rows }, grain);
+                let common = Common::Neither;
+                Blocked { isa, operands, pack_a, pack_b, along_rows, common }.divide(grain);
             }
         }
     }
@@ -158,7 +161,7 @@ const NARROW: usize = 16;
 /// The depth, in vectors, from which summing along it pays for adding up the lanes at the end.
 const NARROW_DEPTH: usize = 4;
 /// Bytes of a block of B that stays in a second-level cache where it lies, so that a copy would gain nothing.
-const UNPACKED_B: usize = 512 * 1024;
+const UNPACKED_B: usize = 256 * 1024;
 /// Columns of C up to which a row of A is used too few times to pay for a copy.
 const UNPACKED_A_COLUMNS: usize = 512;
 
@@ -207,6 +210,35 @@ struct Blocked<'a, S, T> {
     pack_a: bool,
     pack_b: bool,
     along_rows: bool,
+    /// What all parts read, if it was copied for all of them.
+    common: Common<'a, T>,
+}
+
+impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
+    /// Shares the work among threads, in pieces of a multiple of `grain`.
+    ///
+    /// What each of several pieces would copy for itself is copied once.
+    fn divide(self, grain: usize) {
+        let (a, b) = (self.operands.a, self.operands.b);
+        let k = a.cols();
+        let extent = match self.along_rows {
+            true if self.pack_b => Some(common::padded::<S, T>(b.cols())),
+            false if self.pack_a => Some(a.rows()),
+            _ => None,
+        };
+        let length = extent.and_then(|extent| common::length::<T>(extent, k));
+        let is_cut = parallel::current() > 1 && self.length() > grain;
+        let Some(length) = length.filter(|_| is_cut) else {
+            return parallel::divide(self, grain);
+        };
+        with_scratch(length, |packed: &mut [T]| {
+            let Self { isa, operands, pack_a, pack_b, along_rows, .. } = self;
+            let (matrix, of_a) = if along_rows { (b, false) } else { (a, true) };
+            common::pack_all(isa, matrix, of_a, Blocking::new::<S, T>(k).depth, packed);
+            let common = if of_a { Common::A(packed) } else { Common::B(packed) };
+            parallel::divide(Blocked { isa, operands, pack_a, pack_b, along_rows, common }, grain);
+        });
+    }
 }
 
 impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
@@ -235,9 +267,14 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
         // Without packing, only the columns beyond the last whole micro-tile are copied.
         let tile_cols = S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
         let block_cols = if self.pack_b { blocking.cols.min(n) } else { n };
-        let a_length = if self.pack_a { pack::a_length(blocking.rows.min(m), blocking.depth) } else { 0 };
+        let (own_a, own_b) = match self.common {
+            Common::Neither => (self.pack_a, true),
+            Common::A(_) => (false, true),
+            Common::B(_) => (self.pack_a, false),
+        };
+        let a_length = if own_a { pack::a_length(blocking.rows.min(m), blocking.depth) } else { 0 };
         let b_cols = if self.pack_b { block_cols } else { n % tile_cols };
-        let b_length = pack::b_length::<S, T>(b_cols, blocking.depth);
+        let b_length = if own_b { pack::b_length::<S, T>(b_cols, blocking.depth) } else { 0 };
         with_scratch(a_length + b_length, |scratch: &mut [T]| {
             let (a_packed, b_packed) = scratch.split_at_mut(a_length);
             for i in (0..m).step_by(blocking.rows) {
@@ -246,24 +283,31 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
                     let depth = blocking.depth.min(k - p);
                     let beta = if p == 0 { beta } else { T::ONE };
                     let a_block = part(a, i, rows, p, depth);
-                    if self.pack_a {
-                        pack::pack_a::<S, T>(a_block, a_packed);
-                    }
+                    let a_block = match self.common {
+                        Common::A(all) => BlockOfA::Packed(&all[m * p + i * depth..][..rows * depth]),
+                        _ if self.pack_a => {
+                            pack::pack_a(self.isa, a_block, a_packed);
+                            BlockOfA::Packed(a_packed)
+                        }
+                        _ => BlockOfA::Streamed(a_block),
+                    };
                     for j in (0..n).step_by(block_cols) {
                         let cols = block_cols.min(n - j);
-                        let b_block = part(b, p, depth, j, cols);
-                        let source = if self.pack_b {
-                            pack::pack_b::<S, T>(b_block, b_packed);
-                            BlockOfB { packed: b_packed, streamed: 0, view: b_block }
-                        } else {
-                            let streamed = cols - cols % tile_cols;
-                            pack::pack_b::<S, T>(b_block.split_cols(streamed).1, b_packed);
-                            BlockOfB { packed: b_packed, streamed, view: b_block }
+                        let view = part(b, p, depth, j, cols);
+                        let b_block = match self.common {
+                            Common::B(all) => {
+                                let packed = &all[common::padded::<S, T>(n) * p + j * depth..];
+                                BlockOfB { packed, streamed: 0, view }
+                            }
+                            _ => {
+                                let streamed = if self.pack_b { 0 } else { cols - cols % tile_cols };
+                                pack::pack_b(self.isa, view.split_cols(streamed).1, b_packed);
+                                BlockOfB { packed: b_packed, streamed, view }
+                            }
                         };
                         let target = c.reborrow().split_rows(i).1.split_rows(rows).0;
                         let target = target.split_cols(j).1.split_cols(cols).0;
-                        let a = if self.pack_a { BlockOfA::Packed(a_packed) } else { BlockOfA::Streamed(a_block) };
-                        macro_kernel(self.isa, alpha, a, source, beta, target);
+                        macro_kernel(self.isa, alpha, a_block, b_block, beta, target);
                     }
                 }
             }
@@ -297,6 +341,7 @@ impl<T: Scalar> BlockOfB<'_, T> {
 }
 
 /// A block of A: copied, or where it lies.
+#[derive(Clone, Copy)]
 enum BlockOfA<'a, T> {
     Packed(&'a [T]),
     Streamed(MatRef<'a, T>),

@@ -40,12 +40,15 @@ impl<T: Scalar> Layer<T> for Sequential<T> {
     }
 }
 
-/// All dimensions but the first as one.
+/// All dimensions but the first as one; rows stay what they are, without a copy.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Flatten;
 
 impl<T: Scalar> Layer<T> for Flatten {
     fn forward<'t>(&self, x: Var<'t, T>) -> Var<'t, T> {
-        x.flatten()
+        match x.shape() {
+            Ok(shape) if shape.rank() == 2 => x,
+            _ => x.flatten(),
+        }
     }
 }

@@ -5,6 +5,9 @@ use crate::isa::{Isa, Lanes, MAX_LANES, Scalar, TileKernel};
 /// The most elements a micro-tile has at any level: 12 rows of 2 vectors.
 const MAX_TILE: usize = 12 * 2 * MAX_LANES;
 
+/// Steps of the depth that take long enough for a tile of C to arrive from memory.
+const PREFETCH_DEPTH: usize = 64;
+
 /// Where a micro-kernel finds its rows of A, at one step of the depth after the other.
 pub(super) trait PanelOfA<T>: Copy {
     /// The address of row `i` of a panel of `ROWS` rows at the current step.
@@ -71,6 +74,15 @@ impl<T: Scalar, A: PanelOfA<T>> TileKernel for MicroKernel<T, A> {
 
     #[inline(always)]
     fn run<S: Isa, const ROWS: usize, const VECTORS: usize>(self, isa: S) {
+        // C may lie far out, and its tile is wanted when the sums are done.
+        if self.depth >= PREFETCH_DEPTH {
+            for i in 0..ROWS {
+                for v in 0..VECTORS {
+                    let column = (v * T::Lanes::<S>::COUNT) as isize * self.c_col_stride;
+                    isa.prefetch(self.c.wrapping_offset(i as isize * self.c_row_stride + column));
+                }
+            }
+        }
         // SAFETY: whoever makes a `MicroKernel` promises `depth` steps of `ROWS` rows of A and of `VECTORS` vectors of B.
         let sums = unsafe { accumulate::<S, T, A, ROWS, VECTORS>(isa, self.depth, self.a, self.b, self.b_stride) };
         if self.c_col_stride == 1 {

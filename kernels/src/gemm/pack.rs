@@ -1,5 +1,6 @@
 //! Copies of blocks in the order in which the micro-kernel reads them.
 
+use crate::aligned::CACHE_LINE;
 use crate::isa::{Isa, Lanes, Scalar};
 use crate::matrix::MatRef;
 
@@ -15,32 +16,29 @@ pub(super) fn b_length<S: Isa, T: Scalar>(cols: usize, depth: usize) -> usize {
 
 /// Copies `a` (rows x depth) into micropanels as high as the micro-tile, each in the order depth, row. The last may have
 /// fewer rows.
-pub(super) fn pack_a<S: Isa, T: Scalar>(a: MatRef<'_, T>, packed: &mut [T]) {
+pub(super) fn pack_a<S: Isa, T: Scalar>(isa: S, a: MatRef<'_, T>, packed: &mut [T]) {
     let depth = a.cols();
-    let mut packed = packed;
-    for first in (0..a.rows()).step_by(S::GEMM_ROWS) {
-        let height = S::GEMM_ROWS.min(a.rows() - first);
-        let (target, rest) = packed.split_at_mut(height * depth);
-        pack_panel::<S, T>(a.split_rows(first).1.split_rows(height).0, target);
-        packed = rest;
+    let whole = if a.row_stride() == 1 { a.rows() - a.rows() % S::GEMM_ROWS } else { 0 };
+    let (top, rest) = a.split_rows(whole);
+    let (panels, mut packed) = packed.split_at_mut(whole * depth);
+    pack_whole_panels(isa, top.transposed(), S::GEMM_ROWS, panels);
+    for first in (0..rest.rows()).step_by(S::GEMM_ROWS) {
+        let height = S::GEMM_ROWS.min(rest.rows() - first);
+        let (target, others) = packed.split_at_mut(height * depth);
+        pack_panel(isa, rest.split_rows(first).1.split_rows(height).0, target);
+        packed = others;
     }
 }
 
-fn pack_panel<S: Isa, T: Scalar>(a: MatRef<'_, T>, target: &mut [T]) {
+fn pack_panel<S: Isa, T: Scalar>(isa: S, a: MatRef<'_, T>, target: &mut [T]) {
     let (height, depth) = a.shape();
-    if a.row_stride() == 1 && height == S::GEMM_ROWS {
-        let columns = a.transposed();
-        // The length is a constant here, so that no copy is a call.
-        for (p, line) in target.chunks_exact_mut(S::GEMM_ROWS).enumerate() {
-            line.copy_from_slice(&columns.row(p)[..S::GEMM_ROWS]);
-        }
-    } else if a.row_stride() == 1 {
+    if a.row_stride() == 1 {
         let columns = a.transposed();
         for (p, line) in target.chunks_exact_mut(height).enumerate() {
             line.copy_from_slice(columns.row(p));
         }
     } else if a.col_stride() == 1 {
-        transpose(a, height, target);
+        transpose(isa, a, height, target);
     } else {
         for p in 0..depth {
             for i in 0..height {
@@ -53,9 +51,42 @@ fn pack_panel<S: Isa, T: Scalar>(a: MatRef<'_, T>, target: &mut [T]) {
 /// Copies `b` (depth x cols) into micropanels as wide as the micro-tile, each in the order depth, column.
 ///
 /// The last panel is as many whole vectors wide as it needs, filled up with zeros.
-pub(super) fn pack_b<S: Isa, T: Scalar>(b: MatRef<'_, T>, packed: &mut [T]) {
+pub(super) fn pack_b<S: Isa, T: Scalar>(isa: S, b: MatRef<'_, T>, packed: &mut [T]) {
     let lanes = T::Lanes::<S>::COUNT;
     let panel = S::GEMM_VECTORS * lanes;
+    let whole = if b.col_stride() == 1 { b.cols() - b.cols() % panel } else { 0 };
+    let (left, rest) = b.split_cols(whole);
+    let (panels, packed) = packed.split_at_mut(whole * b.rows());
+    pack_whole_panels(isa, left, panel, panels);
+    pack_panels(isa, rest, panel, lanes, packed);
+}
+
+/// Rows of B that are copied to one panel before the next panel has its turn.
+const ROWS: usize = 8;
+
+/// Copies rows, whose elements are adjacent, into panels that they fill.
+///
+/// A few rows at a time, since B may lie far out: whole rows are read in one go, and the next are asked for.
+#[inline(always)]
+fn pack_whole_panels<S: Isa, T: Scalar>(isa: S, b: MatRef<'_, T>, panel: usize, packed: &mut [T]) {
+    let (depth, cols) = b.shape();
+    for first in (0..depth).step_by(ROWS) {
+        let rows = first..depth.min(first + ROWS);
+        for (left, packed) in (0..cols).step_by(panel).zip(packed.chunks_exact_mut(panel * depth)) {
+            for p in rows.clone() {
+                let next = b.element(p + ROWS, left);
+                for line in (0..panel * size_of::<T>()).step_by(CACHE_LINE) {
+                    isa.prefetch(next.wrapping_byte_add(line));
+                }
+                // The length is a constant here, so that no copy is a call.
+                packed[p * panel..][..panel].copy_from_slice(&b.row(p)[left..][..panel]);
+            }
+        }
+    }
+}
+
+/// Copies any B, panel after panel.
+fn pack_panels<S: Isa, T: Scalar>(isa: S, b: MatRef<'_, T>, panel: usize, lanes: usize, packed: &mut [T]) {
     let (depth, cols) = b.shape();
     let mut packed = packed;
     for first in (0..cols).step_by(panel) {
@@ -66,25 +97,19 @@ pub(super) fn pack_b<S: Isa, T: Scalar>(b: MatRef<'_, T>, packed: &mut [T]) {
         if width < padded {
             target.fill(T::ZERO);
         }
-        pack_columns(source, panel, padded, target);
+        pack_columns(isa, source, padded, target);
         packed = rest;
     }
 }
 
-#[inline(always)]
-fn pack_columns<T: Scalar>(b: MatRef<'_, T>, panel: usize, padded: usize, target: &mut [T]) {
+fn pack_columns<S: Isa, T: Scalar>(isa: S, b: MatRef<'_, T>, padded: usize, target: &mut [T]) {
     let (depth, width) = b.shape();
-    if b.col_stride() == 1 && width == panel {
-        // The length is a constant here, so that no copy is a call.
-        for (p, line) in target.chunks_exact_mut(panel).enumerate() {
-            line.copy_from_slice(&b.row(p)[..panel]);
-        }
-    } else if b.col_stride() == 1 {
+    if b.col_stride() == 1 {
         for (p, line) in target.chunks_exact_mut(padded).enumerate() {
             line[..width].copy_from_slice(b.row(p));
         }
     } else if b.row_stride() == 1 {
-        transpose(b.transposed(), padded, target);
+        transpose(isa, b.transposed(), padded, target);
     } else {
         for p in 0..depth {
             for j in 0..width {
@@ -98,14 +123,20 @@ fn pack_columns<T: Scalar>(b: MatRef<'_, T>, panel: usize, padded: usize, target
 const BLOCK: usize = 4;
 
 /// Writes column p of `source`, whose rows' elements are adjacent, to `target` from `p apart` on.
-fn transpose<T: Scalar>(source: MatRef<'_, T>, apart: usize, target: &mut [T]) {
+fn transpose<S: Isa, T: Scalar>(isa: S, source: MatRef<'_, T>, apart: usize, target: &mut [T]) {
     let (rows, cols) = source.shape();
     let whole_rows = rows / BLOCK * BLOCK;
     for i in (0..whole_rows).step_by(BLOCK) {
         let lines: [&[T]; BLOCK] = std::array::from_fn(|r| source.row(i + r));
         let [a, b, c, d] = lines.map(|line| line.as_chunks::<BLOCK>().0);
         let blocks = a.iter().zip(b).zip(c).zip(d);
-        for ((((a, b), c), d), target) in blocks.zip(target[i..].chunks_mut(BLOCK * apart)) {
+        for (k, ((((a, b), c), d), target)) in blocks.zip(target[i..].chunks_mut(BLOCK * apart)).enumerate() {
+            // The rows may lie far out: those of the next panel are asked for now.
+            if (k * BLOCK * size_of::<T>()).is_multiple_of(CACHE_LINE) {
+                for r in 0..BLOCK {
+                    isa.prefetch(source.element(i + r + rows, k * BLOCK));
+                }
+            }
             for (j, column) in T::transpose([*a, *b, *c, *d]).iter().enumerate() {
                 target[j * apart..][..BLOCK].copy_from_slice(column);
             }
