@@ -33,6 +33,7 @@ use crate::dispatch;
 use crate::error::Error;
 use crate::isa::{Isa, Kernel, Scalar};
 use nest::Nest;
+use plane::Loop;
 
 /// A function of `N` numbers, on lanes.
 pub trait Function<T: Scalar, const N: usize>: Copy + Send + Sync {
@@ -141,6 +142,6 @@ impl<T: Scalar, F: Function<T, N>, const N: usize> Kernel for Elementwise<'_, T,
     type Output = ();
     fn run<S: Isa>(self, isa: S) {
         let Self { f, nest, add } = self;
-        nest.for_each_plane(|plane| plane.run(isa, f, add));
+        nest.run(&|plane| isa.vectorize(Loop { f, add, plane }));
     }
 }

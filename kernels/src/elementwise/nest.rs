@@ -1,6 +1,6 @@
 //! The loops over an array's indices, with operands that are broadcast.
 
-use super::plane::Plane;
+use super::plane::{Plane, Work};
 use crate::error::Error;
 use crate::isa::Scalar;
 use crate::matrix::{MatMut, MatRef};
@@ -117,15 +117,15 @@ impl<'a, T: Scalar, const N: usize> Nest<'a, T, N> {
         Ok(nest)
     }
 
-    /// Calls `visit` for each plane, the outermost dimension slowest.
-    pub fn for_each_plane(mut self, mut visit: impl FnMut(Plane<'_, T, N>)) {
+    /// Does `work` with each plane, the outermost dimension slowest.
+    pub fn run(mut self, work: &Work<'_, T, N>) {
         if self.rows > 0 && self.cols > 0 {
-            self.walk(0, [0; N], 0, &mut visit);
+            self.walk(0, [0; N], 0, work);
         }
     }
 
-    /// Visits the planes of outer dimension `axis` and those below, from the places given in x and y on.
-    fn walk(&mut self, axis: usize, x_at: [usize; N], y_at: usize, visit: &mut impl FnMut(Plane<'_, T, N>)) {
+    /// Works through the planes of outer dimension `axis` and those below, from the places given in x and y on.
+    fn walk(&mut self, axis: usize, x_at: [usize; N], y_at: usize, work: &Work<'_, T, N>) {
         let Some(&extent) = self.outer.get(axis) else {
             let (rows, cols) = (self.rows, self.cols);
             let x = std::array::from_fn(|i| {
@@ -134,13 +134,13 @@ impl<'a, T: Scalar, const N: usize> Nest<'a, T, N> {
                     .expect("checked when made")
             });
             let y = self.result(y_at).expect("checked when made");
-            return visit(Plane { rows, cols, x, y });
+            return Plane { rows, cols, x, y }.run(work);
         };
         let row_major = || self.outer[axis + 1..].iter().product::<usize>() * self.rows * self.cols;
         let step = |steps: Steps<'_>| steps.outer.map_or_else(row_major, |strides| strides[axis]);
         let (x_steps, y_step) = (self.x.map(|(_, steps)| step(steps)), step(self.y.1));
         for index in 0..extent {
-            self.walk(axis + 1, std::array::from_fn(|i| x_at[i] + index * x_steps[i]), y_at + index * y_step, visit);
+            self.walk(axis + 1, std::array::from_fn(|i| x_at[i] + index * x_steps[i]), y_at + index * y_step, work);
         }
     }
 

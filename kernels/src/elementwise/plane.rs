@@ -21,9 +21,13 @@ pub struct Plane<'a, T, const N: usize> {
     pub y: MatMut<'a, T>,
 }
 
+/// What is done with a piece of a plane: [`Loop`] for one function at one level. Behind a pointer, so that the driving of loops
+/// and threads is compiled once for each type and not for each function.
+pub type Work<'a, T, const N: usize> = dyn Fn(Plane<'_, T, N>) + Sync + 'a;
+
 impl<T: Scalar, const N: usize> Plane<'_, T, N> {
-    /// y <- f(x), or y <- y + f(x), on the threads of the calling pool.
-    pub fn run<S: Isa, F: Function<T, N>>(self, isa: S, f: F, add: bool) {
+    /// Does `work` piece by piece on the threads of the calling pool.
+    pub fn run(self, work: &Work<'_, T, N>) {
         let (y_rows, y_cols) = self.y.shape();
         let along_rows = y_rows == self.rows && (self.rows >= self.cols || y_cols != self.cols);
         let can_be_cut = along_rows || y_cols == self.cols;
@@ -33,27 +37,25 @@ impl<T: Scalar, const N: usize> Plane<'_, T, N> {
             // Whole cache lines, so that no two threads write to one.
             (true, false) => WORTH_A_THREAD.div_ceil(self.rows).next_multiple_of(MAX_LANES),
         };
-        parallel::divide(Part { isa, f, add, plane: self, along_rows }, grain);
+        parallel::divide(Part { work, plane: self, along_rows }, grain);
     }
 }
 
 /// A part of a plane's rows or columns.
-struct Part<'a, S, T, F, const N: usize> {
-    isa: S,
-    f: F,
-    add: bool,
+struct Part<'a, T, const N: usize> {
+    work: &'a Work<'a, T, N>,
     plane: Plane<'a, T, N>,
     along_rows: bool,
 }
 
-impl<S: Isa, T: Scalar, F: Function<T, N>, const N: usize> Divide for Part<'_, S, T, F, N> {
+impl<T: Scalar, const N: usize> Divide for Part<'_, T, N> {
     fn length(&self) -> usize {
         if self.along_rows { self.plane.rows } else { self.plane.cols }
     }
 
     fn split(self, at: usize) -> (Self, Self) {
-        let Self { isa, f, add, plane: Plane { rows, cols, x, y }, along_rows } = self;
-        let part = |rows, cols, x, y| Self { isa, f, add, plane: Plane { rows, cols, x, y }, along_rows };
+        let Self { work, plane: Plane { rows, cols, x, y }, along_rows } = self;
+        let part = |rows, cols, x, y| Self { work, plane: Plane { rows, cols, x, y }, along_rows };
         if along_rows {
             let (top, bottom) = y.split_rows(at);
             (
@@ -70,14 +72,15 @@ impl<S: Isa, T: Scalar, F: Function<T, N>, const N: usize> Divide for Part<'_, S
     }
 
     fn run(self) {
-        self.isa.vectorize(Loop { f: self.f, add: self.add, plane: self.plane });
+        (self.work)(self.plane);
     }
 }
 
-struct Loop<'a, T, F, const N: usize> {
-    f: F,
-    add: bool,
-    plane: Plane<'a, T, N>,
+/// y <- f(x), or y <- y + f(x), for one piece of a plane on one thread.
+pub struct Loop<'a, T, F, const N: usize> {
+    pub f: F,
+    pub add: bool,
+    pub plane: Plane<'a, T, N>,
 }
 
 impl<T: Scalar, F: Function<T, N>, const N: usize> Kernel for Loop<'_, T, F, N> {
