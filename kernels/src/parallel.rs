@@ -83,10 +83,9 @@ fn conquer<D: Divide>(work: D, grain: usize, pieces: usize) {
     let left_grains = (grains * left_pieces / pieces).max(1);
     let (left, right) = work.split(left_grains * grain);
     let (mut left, mut right) = (Some(left), Some(right));
-    join(
-        &mut || left.take().into_iter().for_each(|left| conquer(left, grain, left_pieces)),
-        &mut || right.take().into_iter().for_each(|right| conquer(right, grain, pieces - left_pieces)),
-    );
+    join(&mut || left.take().into_iter().for_each(|left| conquer(left, grain, left_pieces)), &mut || {
+        right.take().into_iter().for_each(|right| conquer(right, grain, pieces - left_pieces))
+    });
 }
 
 /// Does both, the second on another thread if one is free. Compiled once, and not for each kind of work.
