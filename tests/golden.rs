@@ -4,6 +4,7 @@ use lanegrad::kernels::isa::Scalar;
 use lanegrad::ops::conv2d::{Activation, Conv2d};
 use lanegrad::ops::local_response_norm::LocalResponseNorm;
 use lanegrad::ops::pool2d::Window;
+use lanegrad::optim::{Optimizer, Segment, Updater};
 use lanegrad::tape::{Tape, Var};
 use lanegrad::tensor::Tensor;
 use safetensors::SafeTensors;
@@ -225,5 +226,66 @@ fn five_layers_forward_and_backward() {
     for fused in [false, true] {
         Convnet { golden: &golden, tape: &Tape::<f64>::new(), fused, leaves: Vec::new() }.check();
         Convnet { golden: &golden, tape: &Tape::<f32>::new(), fused, leaves: Vec::new() }.check();
+    }
+}
+
+/// The gradient of Beale's function, f = (1.5 - x + xy)^2 + (2.25 - x + xy^2)^2 + (2.625 - x + xy^3)^2.
+fn beale([x, y]: [f64; 2]) -> [f64; 2] {
+    let [a, b, c] = [1.5 - x + x * y, 2.25 - x + x * y * y, 2.625 - x + x * y.powi(3)];
+    let dx = 2.0 * (a * (y - 1.0) + b * (y * y - 1.0) + c * (y.powi(3) - 1.0));
+    let dy = 2.0 * x * (a + 2.0 * b * y + 3.0 * c * y * y);
+    [dx, dy]
+}
+
+/// Follows a golden path, whose first point is the start.
+fn follow(path: &Tensor<f64>, optimizer: Optimizer, matrix: Option<(usize, usize)>, dx: impl Fn(&[f64]) -> Vec<f64>) {
+    let length = path.at(0).unwrap().values().len();
+    let mut updater = Updater::new(optimizer, &[Segment { range: 0..length, matrix, decay: true }]).unwrap();
+    let mut x = path.at(0).unwrap().values().to_vec();
+    for step in 1..path.shape().extents()[0] {
+        let gradient = dx(&x);
+        updater.step(&mut x, &gradient, 0.0).unwrap();
+        for (found, golden) in x.iter().zip(path.at(step).unwrap().values()) {
+            let error = (found - golden).abs() / golden.abs().max(1.0);
+            assert!(error < 1e-9, "{} at step {step}: {found} instead of {golden}", optimizer.name());
+        }
+    }
+}
+
+/// The settings are those in the file's metadata.
+#[test]
+fn a_hundred_steps_of_every_rule_that_pytorch_has() {
+    let golden = Golden::read("optimizers");
+    let (beta1, beta2, epsilon) = (0.9, 0.999, 1e-8);
+    for (name, optimizer) in [
+        ("sgd", Optimizer::sgd(1e-3)),
+        ("momentum", Optimizer::Momentum { rate: 1e-3, momentum: 0.9 }),
+        ("nesterov", Optimizer::Nesterov { rate: 1e-3, momentum: 0.9 }),
+        ("adagrad", Optimizer::Adagrad { rate: 0.1, epsilon }),
+        ("adadelta", Optimizer::Adadelta { rate: 1.0, rho: 0.95, epsilon: 1e-6 }),
+        ("rmsprop", Optimizer::RmsProp { rate: 1e-2, rho: 0.9, epsilon }),
+        ("adam", Optimizer::Adam { rate: 1e-2, beta1, beta2, epsilon }),
+        ("adamw", Optimizer::AdamW { rate: 1e-2, beta1, beta2, epsilon, weight_decay: 1e-2 }),
+    ] {
+        let path = golden.tensor(name);
+        assert_eq!(path.shape().extents(), [101, 2]);
+        follow(&path, optimizer, None, |x| beale([x[0], x[1]]).to_vec());
+    }
+}
+
+/// Half the squared norm of A W - B, for a wide and for a tall W.
+#[test]
+fn muon_on_matrices() {
+    let golden = Golden::read("optimizers");
+    for (name, weight_decay) in [("muon_wide", 0.0), ("muon_tall", 0.1)] {
+        let part = |part: &str| golden.tensor(&format!("{name}.{part}"));
+        let (a, b, start) = (part("a"), part("b"), part("w0"));
+        let &[rows, cols] = start.shape().extents() else { panic!("a matrix") };
+        let optimizer = Optimizer::Muon { rate: 0.02, momentum: 0.95, weight_decay, adam_part: 1.0 };
+        follow(&golden.tensor(name), optimizer, Some((rows, cols)), |w| {
+            let w = Tensor::from_slice([rows, cols], w).unwrap();
+            let residual = (&a.matmul(&w).unwrap() - &b).unwrap();
+            a.transpose().unwrap().matmul(&residual).unwrap().values().to_vec()
+        });
     }
 }

@@ -435,7 +435,7 @@ fn plain_muon(x: &mut Matrix, mean: &mut Matrix, gradient: &Matrix, rate: f64, d
     *mean = combined(&[(0.95, mean), (0.05, &gradient)]);
     let direction = combined(&[(0.95, mean), (0.05, &gradient)]);
     let norm = direction.iter().flatten().map(|d| d * d).sum::<f64>().sqrt();
-    let mut iterate = combined(&[(1.0 / (norm + 1e-7), &direction)]);
+    let mut iterate = combined(&[(1.0 / norm.max(1e-7), &direction)]);
     for _ in 0..5 {
         let square = product(&iterate, &transposed(&iterate));
         let cubic = product(&square, &iterate);

@@ -15,7 +15,7 @@ const ITERATIONS: usize = 5;
 /// singular values end between about 0.7 and 1.2 instead of at 1.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
 
-/// Added to the norm that the direction is divided by.
+/// The least norm that a direction is divided by.
 const NORM_EPSILON: f64 = 1e-7;
 
 /// A matrix in the arena.
@@ -94,7 +94,7 @@ fn orthogonalize<T: Scalar>(rows: usize, cols: usize, scratch: &mut Scratch<T>) 
     let length = rows * cols;
     let small = rows.min(cols);
     let whole = [Segment { range: 0..length, regularised: true }];
-    let norm = sum_of_squares(&whole, &scratch.iterates[0][..length])?.sqrt() + NORM_EPSILON;
+    let norm = sum_of_squares(&whole, &scratch.iterates[0][..length])?.sqrt().max(NORM_EPSILON);
     let inverse = T::from_f64(1.0 / norm);
     scratch.iterates[0][..length].iter_mut().for_each(|x| *x = *x * inverse);
     let [a, b, c] = COEFFICIENTS.map(T::from_f64);
