@@ -93,6 +93,15 @@ pub enum Error {
         right: Shape,
     },
 
+    /// An operation that was applied to too few or too many inputs.
+    #[error("{op} cannot be applied to {found} inputs")]
+    Inputs {
+        /// The operation.
+        op: &'static str,
+        /// How many inputs there were.
+        found: usize,
+    },
+
     /// A shape that an operation has no use for.
     #[error("{op}: shape {shape}, but {wanted}")]
     Shape {

@@ -510,3 +510,32 @@ fn arrays_of_seven_dimensions() {
     .unwrap();
     assert!(report.passes() && report.elements.iter().any(|element| element.analytic != 0.0), "{report}");
 }
+
+/// Each operation that others can make, applied to too few and too many inputs.
+#[test]
+fn a_wrong_number_of_inputs_is_refused() {
+    use lanegrad::ops::binary::Binary;
+    use lanegrad::ops::conv2d::Conv2d;
+    use lanegrad::ops::unary::Unary;
+    use lanegrad::ops::{add::Add, cross_entropy::SoftmaxCrossEntropy, gather::Gather, hinge::Hinge, linear::Linear};
+    use lanegrad::ops::{matmul::Matmul, relu::Relu, roll::CircularConvolution};
+    fn refused(tape: &Tape<f64>, op: impl Op<f64> + Clone, counts: &[usize]) {
+        let x = tape.variable(&Tensor::ones([2, 2]).unwrap());
+        for &count in counts {
+            let error = tape.try_apply(op.clone(), &vec![x; count]).unwrap_err();
+            assert!(matches!(error, Error::Inputs { found, .. } if found == count), "{op:?} {count}: {error}");
+        }
+    }
+    let tape = &Tape::<f64>::new();
+    refused(tape, Unary(Relu), &[0, 2]);
+    refused(tape, Binary(Add), &[0, 1, 3]);
+    refused(tape, Linear, &[0, 1, 2, 4]);
+    refused(tape, Matmul, &[0, 1, 3]);
+    refused(tape, Gather, &[0, 1, 3]);
+    refused(tape, Hinge, &[0, 1, 3]);
+    refused(tape, SoftmaxCrossEntropy, &[0, 1, 3]);
+    refused(tape, CircularConvolution, &[0, 1, 3]);
+    refused(tape, Conv2d::default(), &[0, 1, 4]);
+    assert_eq!(tape.apply(Linear, &[]).check().unwrap_err().to_string(), "linear cannot be applied to 0 inputs");
+    assert!(matches!(tape.try_concat(&[], 0), Err(Error::Inputs { op: "concat", found: 0 })));
+}

@@ -208,6 +208,10 @@ impl<T: Scalar> Op<T> for BatchNorm {
         "batch norm"
     }
 
+    fn takes(&self, inputs: usize) -> bool {
+        matches!(inputs, 3 | 5)
+    }
+
     fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
         let shape = inputs.shape(0);
         let (rows, channels) = shape.as_matrix();

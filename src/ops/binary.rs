@@ -60,6 +60,10 @@ impl<T: Scalar, F: PairwiseFunction<T>> Op<T> for Binary<F> {
         F::NAME
     }
 
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 2
+    }
+
     fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
         let (left, right) = (inputs.shape(0), inputs.shape(1));
         let unfit = |_| Error::Shapes { op: F::NAME, left: left.clone(), right: right.clone() };

@@ -75,6 +75,10 @@ impl<T: Scalar> Op<T> for Classify {
         "classify"
     }
 
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 4
+    }
+
     fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
         let [x, weight, bias, labels] = [0, 1, 2, 3].map(|i| inputs.shape(i));
         let unfit =

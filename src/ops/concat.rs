@@ -21,7 +21,7 @@ impl<T: Scalar> Tape<T> {
     ///
     /// # Errors
     /// [`Error::Shapes`] if two shapes differ in another dimension, [`Error::Axis`] if there is no such dimension, and
-    /// [`Error::Tape`] if there is nothing to join.
+    /// [`Error::Inputs`] if there is nothing to join.
     pub fn try_concat<'t>(&'t self, variables: &[Var<'t, T>], axis: isize) -> Result<Var<'t, T>, Error> {
         self.try_apply(Concat { axis }, variables)
     }
@@ -45,10 +45,11 @@ impl<T: Scalar> Op<T> for Concat {
         "concat"
     }
 
+    fn takes(&self, inputs: usize) -> bool {
+        inputs > 0
+    }
+
     fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
-        if inputs.len() == 0 {
-            return Err(Error::Tape("there is nothing to concatenate"));
-        }
         let first = inputs.shape(0);
         let axis = first.axis(self.axis)?;
         let mut total = 0_usize;

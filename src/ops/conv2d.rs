@@ -109,6 +109,10 @@ impl<T: Scalar> Op<T> for Conv2d {
         "conv2d"
     }
 
+    fn takes(&self, inputs: usize) -> bool {
+        matches!(inputs, 2 | 3)
+    }
+
     fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
         let (images, weight) = (inputs.shape(0), inputs.shape(1));
         let plan = self.plan(images, weight)?;

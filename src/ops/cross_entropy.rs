@@ -58,6 +58,10 @@ impl<T: Scalar> Op<T> for SoftmaxCrossEntropy {
         "softmax cross-entropy"
     }
 
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 2
+    }
+
     fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
         classes("softmax cross-entropy", inputs)?;
         Ok(Output::of([]).keeping(inputs.values(0).len()))

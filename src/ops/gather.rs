@@ -61,6 +61,10 @@ impl<T: Scalar> Op<T> for Gather {
         "gather"
     }
 
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 2
+    }
+
     fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
         let (shape, indices) = (inputs.shape(0), inputs.shape(1));
         let (&[count], Some(&limit)) = (indices.extents(), shape.extents().first()) else {

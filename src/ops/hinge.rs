@@ -46,6 +46,10 @@ impl<T: Scalar> Op<T> for Hinge {
         "hinge"
     }
 
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 2
+    }
+
     fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
         classes("hinge", inputs)?;
         Ok(Output::of([]))

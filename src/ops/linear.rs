@@ -41,6 +41,10 @@ impl<T: Scalar> Op<T> for Linear {
         "linear"
     }
 
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 3
+    }
+
     fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
         let (x, weight, bias) = (inputs.shape(0), inputs.shape(1), inputs.shape(2));
         let unfit =

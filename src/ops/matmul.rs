@@ -112,6 +112,10 @@ impl<T: Scalar> Op<T> for Matmul {
         "matmul"
     }
 
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 2
+    }
+
     fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
         let (left, right) = (inputs.shape(0), inputs.shape(1));
         let stack = Stack::new(left, right)?;

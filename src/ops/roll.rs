@@ -115,6 +115,10 @@ impl<T: Scalar> Op<T> for CircularConvolution {
         "circular convolution"
     }
 
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 2
+    }
+
     fn output(&self, inputs: Inputs<'_, T>) -> Result<Output, Error> {
         let (x, kernel) = (inputs.shape(0), inputs.shape(1));
         let fits = match (x.extents().split_last(), kernel.extents().split_last()) {

@@ -52,6 +52,11 @@ pub trait Op<T: Scalar>: Any + Debug + Send {
     /// What it is called in graphs and errors.
     fn name(&self) -> &'static str;
 
+    /// Whether it can be applied to that many inputs: one, unless it says otherwise. The other methods get no other number.
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 1
+    }
+
     /// The shape of the result, and how much the operation wants to keep for its vjp.
     ///
     /// # Errors

@@ -138,6 +138,9 @@ impl<T: Scalar> Recording<T> {
 
     fn compute<O: Op<T>>(&mut self, op: O, edges: Range<usize>) -> Result<u32, Error> {
         let inputs = Inputs { nodes: &self.nodes, edges: &self.edges[edges.clone()], values: &self.values };
+        if !op.takes(inputs.len()) {
+            return Err(Error::Inputs { op: op.name(), found: inputs.len() });
+        }
         let output = op.output(inputs)?;
         let wants_gradient = self.training && (0..inputs.len()).any(|i| inputs.wants_gradient(i));
         let index = self.node(Kind::Operation, output.shape, output.residual, wants_gradient)?;
