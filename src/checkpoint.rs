@@ -65,7 +65,7 @@ fn read<T: Scalar, const N: usize>(bytes: &[u8], values: &mut [T], number: impl 
 pub fn serialize<T: Scalar>(tape: &Tape<T>) -> Result<Vec<u8>, Error> {
     let entries = entries(tape);
     let bytes: Vec<Vec<u8>> =
-        tape.look_at_parameters(|values| entries.iter().map(|(.., range)| to_bytes(&values[range.clone()])).collect());
+        tape.look_at_parameters(|values| entries.iter().map(|(.., range)| to_bytes(&values[range.clone()])).collect())?;
     let views = entries.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
         Ok((name.as_str(), TensorView::new(dtype::<T>(), shape.extents().to_vec(), bytes).map_err(format)?))
     });

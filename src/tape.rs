@@ -41,9 +41,9 @@ use crate::error::Error;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use lanegrad_kernels::isa::Scalar;
-use recording::{Kind, Recording};
+use recording::{Kind, Mode, Recording};
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,10 +68,22 @@ pub struct ParameterInfo<'a> {
     pub trained: bool,
 }
 
+/// What does not change of a parameter.
+#[derive(Debug)]
+struct Parameter {
+    name: Cow<'static, str>,
+    shape: Shape,
+    range: Range<usize>,
+    trained: bool,
+}
+
 /// What is computed, from the parameters on; see the [module](self).
 #[derive(Debug)]
 pub struct Tape<T: Scalar = f32> {
     identity: u64,
+    mode: Mode,
+    /// Apart from the recording, so that they can be asked for while that is in use.
+    parameters: Vec<Parameter>,
     recording: RefCell<Recording<T>>,
     failure: RefCell<Option<Arc<Error>>>,
 }
@@ -87,7 +99,9 @@ impl<T: Scalar> Tape<T> {
     pub fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let identity = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { identity, recording: RefCell::new(Recording::new()), failure: RefCell::new(None) }
+        let mode = Mode { training: true, step: 0 };
+        let recording = RefCell::new(Recording::new());
+        Self { identity, mode, parameters: Vec::new(), recording, failure: RefCell::new(None) }
     }
 
     /// Adds a parameter with an initial value.
@@ -96,8 +110,7 @@ impl<T: Scalar> Tape<T> {
     /// [`Error::Tape`] if something else was recorded since the last reset, or the name is taken; [`Error::TooLarge`] if there
     /// is no memory for it.
     pub fn parameter(&mut self, name: impl Into<Cow<'static, str>>, value: &Tensor<T>) -> Result<Param, Error> {
-        let index = self.recording.get_mut().parameter(Kind::Parameter, name.into(), value)?;
-        Ok(Param { tape: self.identity, index })
+        self.add_parameter(Kind::Parameter, name.into(), value)
     }
 
     /// Adds an array that lives as long as the parameters do but is not trained: running statistics, say.
@@ -105,7 +118,14 @@ impl<T: Scalar> Tape<T> {
     /// # Errors
     /// Those of [`Tape::parameter`].
     pub fn buffer(&mut self, name: impl Into<Cow<'static, str>>, value: &Tensor<T>) -> Result<Param, Error> {
-        let index = self.recording.get_mut().parameter(Kind::Buffer, name.into(), value)?;
+        self.add_parameter(Kind::Buffer, name.into(), value)
+    }
+
+    fn add_parameter(&mut self, kind: Kind, name: Cow<'static, str>, value: &Tensor<T>) -> Result<Param, Error> {
+        let recording = self.recording.get_mut();
+        let index = recording.parameter(kind, name.clone(), value)?;
+        let (shape, range) = (value.shape().clone(), recording.range(index));
+        self.parameters.push(Parameter { name, shape, range, trained: kind == Kind::Parameter });
         Ok(Param { tape: self.identity, index })
     }
 
@@ -143,8 +163,8 @@ impl<T: Scalar> Tape<T> {
 
     /// A leaf without gradient whose elements `fill` writes, in row-major order; it finds there whatever was left.
     ///
-    /// This is how a mini-batch comes onto the tape without a copy in between. While `fill` runs, the tape's variables answer
-    /// with an error.
+    /// This is how a mini-batch comes onto the tape without a copy in between. While `fill` runs, whatever else wants the
+    /// tape's numbers gets an error.
     pub fn constant_with(
         &self,
         shape: impl Into<Shape>,
@@ -155,7 +175,7 @@ impl<T: Scalar> Tape<T> {
 
     fn leaf(&self, kind: Kind, shape: &Shape, fill: impl FnOnce(&mut [T]) -> Result<(), Error>) -> Var<'_, T> {
         let recorded = match self.recording.try_borrow_mut() {
-            Ok(mut recording) => recording.leaf(kind, shape, fill),
+            Ok(mut recording) => recording.leaf(self.mode, kind, shape, fill),
             Err(_) => Err(IN_USE),
         };
         self.variable_or_poison(recorded)
@@ -181,7 +201,7 @@ impl<T: Scalar> Tape<T> {
             input.check()?;
         }
         let mut recording = self.recording.try_borrow_mut().map_err(|_| IN_USE)?;
-        let index = recording.operation(op, inputs.iter().map(|input| input.index()))?;
+        let index = recording.operation(self.mode, op, inputs.iter().map(|input| input.index()))?;
         Ok(Var::new(self, index))
     }
 
@@ -220,7 +240,7 @@ impl<T: Scalar> Tape<T> {
     /// # Errors
     /// [`Error::Name`] if there is none, or no name.
     pub fn find(&self, name: &str) -> Result<Var<'_, T>, Error> {
-        let recording = self.recording.try_borrow().map_err(|_| IN_USE)?;
+        let recording = self.look()?;
         match recording.find(name) {
             Some(index) if !name.is_empty() => Ok(Var::new(self, index)),
             _ => Err(Error::Name(name.into())),
@@ -230,44 +250,57 @@ impl<T: Scalar> Tape<T> {
     /// Forgets everything but the parameters, their gradients, and the memory. Counts as the end of a step.
     pub fn reset(&mut self) {
         self.recording.get_mut().reset();
+        self.mode.step = self.mode.step.wrapping_add(1);
         *self.failure.get_mut() = None;
     }
 
     /// Number of resets so far: what random operations, such as dropout, are keyed by.
     pub fn step(&self) -> u64 {
-        self.recording.borrow().step()
+        self.mode.step
     }
 
     /// Sets the number of resets so far, to go on where another tape stopped. As after [`Tape::parameters_mut`],
     /// backpropagation over what was recorded before is refused until a reset.
     pub fn set_step(&mut self, step: u64) {
-        self.recording.get_mut().set_step(step);
+        self.set_mode(Mode { step, ..self.mode });
     }
 
     /// Whether layers behave as in training (dropout drops, batch normalisation uses the batch) and gradients can be had.
     pub fn is_training(&self) -> bool {
-        self.recording.borrow().training()
+        self.mode.training
     }
 
     /// Chooses between training and evaluation. What is recorded in evaluation has no gradient and takes no memory for one.
     /// As after [`Tape::parameters_mut`], backpropagation over what was recorded before is refused until a reset.
     pub fn set_training(&mut self, training: bool) {
-        self.recording.get_mut().set_training(training);
+        self.set_mode(Mode { training, ..self.mode });
+    }
+
+    fn set_mode(&mut self, mode: Mode) {
+        if mode != self.mode {
+            self.recording.get_mut().outdate();
+        }
+        self.mode = mode;
     }
 
     /// Name, shape and place of each parameter, in the order in which they were added.
     pub fn for_each_parameter(&self, mut visit: impl FnMut(ParameterInfo<'_>)) {
-        self.recording.borrow().parameters().for_each(&mut visit);
+        for Parameter { name, shape, range, trained } in &self.parameters {
+            visit(ParameterInfo { name, shape, range: range.clone(), trained: *trained });
+        }
     }
 
     /// Number of numbers in all parameters that are trained.
     pub fn parameter_count(&self) -> usize {
-        self.recording.borrow().parameters().filter(|info| info.trained).map(|info| info.range.len()).sum()
+        self.parameters.iter().filter(|parameter| parameter.trained).map(|parameter| parameter.range.len()).sum()
     }
 
     /// Shows the flat parameters, each at its [`ParameterInfo::range`], to `look`. Nothing can be recorded meanwhile.
-    pub fn look_at_parameters<R>(&self, look: impl FnOnce(&[T]) -> R) -> R {
-        look(self.recording.borrow().flat_parameters())
+    ///
+    /// # Errors
+    /// [`Error::Tape`] inside of [`Tape::constant_with`].
+    pub fn look_at_parameters<R>(&self, look: impl FnOnce(&[T]) -> R) -> Result<R, Error> {
+        Ok(look(self.look()?.flat_parameters()))
     }
 
     /// The flat parameters, each at its [`ParameterInfo::range`]; what lies between them has no meaning.
@@ -330,14 +363,26 @@ impl<T: Scalar> Tape<T> {
         if param.tape == self.identity { Ok(()) } else { Err(Error::Tape("a parameter of another tape")) }
     }
 
-    /// The computational graph as it is now, with values and gradients: to look at, not to compute with.
-    pub fn graph(&self) -> Graph {
-        Graph::new(&self.recording.borrow())
+    /// The recording, to look at.
+    fn look(&self) -> Result<Ref<'_, Recording<T>>, Error> {
+        self.recording.try_borrow().map_err(|_| IN_USE)
     }
 
-    /// Bytes of memory that the tape holds for values, gradients and residuals.
-    pub fn memory(&self) -> usize {
-        self.recording.borrow().memory()
+    /// The computational graph as it is now, with values and gradients: to look at, not to compute with.
+    ///
+    /// # Errors
+    /// [`Error::Tape`] inside of [`Tape::constant_with`].
+    pub fn graph(&self) -> Result<Graph, Error> {
+        Ok(Graph::new(&*self.look()?))
+    }
+
+    /// Bytes of the values, gradients and residuals that are on the tape now, with the gaps that put each on a cache line. The
+    /// memory of longer recordings before is kept beyond that.
+    ///
+    /// # Errors
+    /// [`Error::Tape`] inside of [`Tape::constant_with`].
+    pub fn memory(&self) -> Result<usize, Error> {
+        Ok(self.look()?.memory())
     }
 }
 

@@ -23,6 +23,7 @@ fn values<T: Scalar>(tape: &Tape<T>) -> Vec<f64> {
     tape.look_at_parameters(|flat| {
         ranges.into_iter().flat_map(|range| flat[range].iter().map(|x| x.to_f64())).collect()
     })
+    .unwrap()
 }
 
 fn there_and_back<T: Scalar>() {

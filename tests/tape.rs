@@ -155,7 +155,7 @@ fn memory_is_constant_over_ten_thousand_steps() {
         loss.backward().unwrap();
         let (parameters, gradients) = tape.parameters_and_gradients();
         parameters.iter_mut().zip(gradients).for_each(|(w, dw)| *w -= 0.1 * *dw);
-        tape.memory()
+        tape.memory().unwrap()
     };
     let first = step(&mut tape);
     for _ in 0..10_000 {
@@ -170,7 +170,7 @@ fn graphs_show_names_values_and_gradients() {
     let q = (x + y).named("q");
     let f = (q * z).named("f");
     f.backward().unwrap();
-    let graph = tape.graph();
+    let graph = tape.graph().unwrap();
     let (text, dot) = (graph.to_string(), graph.dot());
     for (name, value, gradient) in
         [("x", "-2", "-4"), ("y", "5", "-4"), ("z", "-4", "3"), ("q", "3", "-4"), ("f", "-12", "1")]
@@ -538,4 +538,38 @@ fn a_wrong_number_of_inputs_is_refused() {
     refused(tape, Conv2d::default(), &[0, 1, 4]);
     assert_eq!(tape.apply(Linear, &[]).check().unwrap_err().to_string(), "linear cannot be applied to 0 inputs");
     assert!(matches!(tape.try_concat(&[], 0), Err(Error::Inputs { op: "concat", found: 0 })));
+}
+
+#[test]
+fn nothing_panics_while_a_leaf_is_filled() {
+    let mut tape = Tape::<f64>::new();
+    tape.parameter("w", &Tensor::ones([3]).unwrap()).unwrap();
+    tape.buffer("b", &Tensor::ones([2]).unwrap()).unwrap();
+    tape.set_step(7);
+    let tape = &tape;
+    let filled = tape.constant_with([1], |values| {
+        assert_eq!((tape.step(), tape.is_training(), tape.parameter_count()), (7, true, 3));
+        let mut seen = Vec::new();
+        tape.for_each_parameter(|info| seen.push((info.name.to_owned(), info.range.len(), info.trained)));
+        assert_eq!(seen, [("w".to_owned(), 3, true), ("b".to_owned(), 2, false)]);
+        assert!(tape.graph().is_err() && tape.memory().is_err() && tape.look_at_parameters(|_| ()).is_err());
+        values.fill(5.0);
+        Ok(())
+    });
+    assert_eq!(filled.item().unwrap(), 5.0);
+    assert_eq!(tape.graph().unwrap().nodes.len(), 3);
+    tape.look_at_parameters(|flat| assert_eq!(flat[..3], [1.0; 3])).unwrap();
+}
+
+#[test]
+fn a_parameter_keeps_its_name() {
+    let mut tape = Tape::<f64>::new();
+    let w = tape.parameter("w", &Tensor::scalar(2.0)).unwrap();
+    let error = tape.param(w).named("x").check().unwrap_err();
+    assert_eq!(error.to_string(), "a parameter keeps the name that it was added with");
+    tape.reset();
+    assert_eq!(tape.find("w").unwrap().item().unwrap(), 2.0);
+    assert!(tape.find("x").is_err());
+    let y = (tape.param(w) * 3.0).named("x");
+    assert_eq!(tape.find("x").unwrap().item().unwrap(), y.item().unwrap());
 }

@@ -1,6 +1,5 @@
 //! The arenas and nodes behind a tape.
 
-use super::ParameterInfo;
 use super::op::{Backward, Forward, Inputs, Op};
 use crate::error::Error;
 use crate::shape::Shape;
@@ -44,6 +43,14 @@ pub(super) struct Node<T> {
     pub name: Cow<'static, str>,
 }
 
+/// What a tape's user chooses between recordings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mode {
+    pub training: bool,
+    /// Number of resets so far.
+    pub step: u64,
+}
+
 /// The nodes of a tape and the arenas that their numbers lie in, parameters first.
 #[derive(Debug)]
 pub(super) struct Recording<T> {
@@ -64,8 +71,6 @@ pub(super) struct Recording<T> {
     differentiated: bool,
     /// Whether parameters, mode or step changed after something was computed with them.
     outdated: bool,
-    training: bool,
-    step: u64,
 }
 
 /// Rounds a place in an arena up to a cache line.
@@ -87,8 +92,6 @@ impl<T: Scalar> Recording<T> {
             reached: Vec::new(),
             differentiated: false,
             outdated: false,
-            training: true,
-            step: 0,
         }
     }
 
@@ -111,11 +114,12 @@ impl<T: Scalar> Recording<T> {
 
     pub fn leaf(
         &mut self,
+        mode: Mode,
         kind: Kind,
         shape: &Shape,
         fill: impl FnOnce(&mut [T]) -> Result<(), Error>,
     ) -> Result<u32, Error> {
-        let wants_gradient = kind != Kind::Constant && self.training;
+        let wants_gradient = kind != Kind::Constant && mode.training;
         let index = self.node(kind, shape.clone(), 0, wants_gradient)?;
         let range = self.nodes[index].value.clone();
         let edges = self.edges.len();
@@ -125,24 +129,24 @@ impl<T: Scalar> Recording<T> {
     }
 
     /// Records `op` on `inputs`, which are indices of nodes in use, and computes it.
-    pub fn operation<O: Op<T>>(&mut self, op: O, inputs: impl Iterator<Item = u32>) -> Result<u32, Error> {
+    pub fn operation<O: Op<T>>(&mut self, mode: Mode, op: O, inputs: impl Iterator<Item = u32>) -> Result<u32, Error> {
         let first_edge = self.edges.len();
         self.edges.extend(inputs);
         let edges = first_edge..self.edges.len();
-        let recorded = self.compute(op, edges);
+        let recorded = self.compute(mode, op, edges);
         if recorded.is_err() {
             self.edges.truncate(first_edge);
         }
         recorded
     }
 
-    fn compute<O: Op<T>>(&mut self, op: O, edges: Range<usize>) -> Result<u32, Error> {
+    fn compute<O: Op<T>>(&mut self, mode: Mode, op: O, edges: Range<usize>) -> Result<u32, Error> {
         let inputs = Inputs { nodes: &self.nodes, edges: &self.edges[edges.clone()], values: &self.values };
         if !op.takes(inputs.len()) {
             return Err(Error::Inputs { op: op.name(), found: inputs.len() });
         }
         let output = op.output(inputs)?;
-        let wants_gradient = self.training && (0..inputs.len()).any(|i| inputs.wants_gradient(i));
+        let wants_gradient = mode.training && (0..inputs.len()).any(|i| inputs.wants_gradient(i));
         let index = self.node(Kind::Operation, output.shape, output.residual, wants_gradient)?;
         let node = &mut self.nodes[index];
         node.edges = edges.clone();
@@ -158,7 +162,7 @@ impl<T: Scalar> Recording<T> {
             shape: &node.shape,
             output: &mut rest[..node.value.len()],
             residual: &mut self.residuals[node.residual.clone()],
-            step: self.step,
+            step: mode.step,
         };
         let op = node.op.as_ref().expect("stored above");
         op.forward(pass).inspect_err(|_| self.pop())?;
@@ -219,7 +223,6 @@ impl<T: Scalar> Recording<T> {
     pub fn reset(&mut self) {
         self.truncate(self.parameters);
         self.outdated = false;
-        self.step = self.step.wrapping_add(1);
         // The gradients of the parameters can still be read, but nothing else may be differentiated into them twice.
         if self.differentiated {
             self.reached.truncate(self.parameters);
@@ -227,22 +230,9 @@ impl<T: Scalar> Recording<T> {
         self.differentiated = false;
     }
 
-    pub fn step(&self) -> u64 {
-        self.step
-    }
-
-    pub fn set_step(&mut self, step: u64) {
-        self.outdated |= step != self.step && self.length > self.parameters;
-        self.step = step;
-    }
-
-    pub fn training(&self) -> bool {
-        self.training
-    }
-
-    pub fn set_training(&mut self, training: bool) {
-        self.outdated |= training != self.training && self.length > self.parameters;
-        self.training = training;
+    /// Refuses, until a reset, to differentiate what was recorded: what it was computed with has changed.
+    pub fn outdate(&mut self) {
+        self.outdated |= self.length > self.parameters;
     }
 
     pub fn nodes(&self) -> &[Node<T>] {
@@ -257,21 +247,21 @@ impl<T: Scalar> Recording<T> {
         &self.values[self.nodes[index].value.clone()]
     }
 
-    pub fn set_name(&mut self, index: usize, name: Cow<'static, str>) {
+    pub fn set_name(&mut self, index: usize, name: Cow<'static, str>) -> Result<(), Error> {
+        if index < self.parameters {
+            return Err(Error::Tape("a parameter keeps the name that it was added with"));
+        }
         self.nodes[index].name = name;
+        Ok(())
     }
 
     pub fn find(&self, name: &str) -> Option<u32> {
         self.nodes().iter().rposition(|node| node.name == name).map(|index| index as u32)
     }
 
-    pub fn parameters(&self) -> impl Iterator<Item = ParameterInfo<'_>> {
-        self.nodes[..self.parameters].iter().map(|node| ParameterInfo {
-            name: &node.name,
-            shape: &node.shape,
-            range: node.value.clone(),
-            trained: node.kind == Kind::Parameter,
-        })
+    /// Where the value of a node lies.
+    pub fn range(&self, index: u32) -> Range<usize> {
+        self.nodes[index as usize].value.clone()
     }
 
     /// Elements from the start of the arenas to the end of the last parameter.
@@ -284,7 +274,7 @@ impl<T: Scalar> Recording<T> {
     }
 
     pub fn parameters_and_gradients(&mut self) -> (&mut [T], &mut [T]) {
-        self.outdated |= self.length > self.parameters;
+        self.outdate();
         let end = self.parameter_end();
         if self.gradients.len() < end {
             self.gradients.resize(end);
@@ -299,7 +289,7 @@ impl<T: Scalar> Recording<T> {
             return Err(Error::Shapes { op: "parameter", left, right });
         }
         self.values[node.value.clone()].copy_from_slice(value.values());
-        self.outdated |= self.length > self.parameters;
+        self.outdate();
         Ok(())
     }
 
@@ -327,7 +317,7 @@ impl<T: Scalar> Recording<T> {
     }
 
     /// Goes back from node `root`, whose cotangent is `seed` (ones, if there is none).
-    pub fn backward(&mut self, root: usize, seed: Option<&[T]>) -> Result<(), Error> {
+    pub fn backward(&mut self, mode: Mode, root: usize, seed: Option<&[T]>) -> Result<(), Error> {
         if self.differentiated {
             return Err(Error::Tape("backpropagation ran already; reset the tape and compute anew before the next"));
         }
@@ -353,7 +343,7 @@ impl<T: Scalar> Recording<T> {
         self.differentiated = true;
         for index in (self.parameters..=root).rev() {
             if self.reached[index] && self.nodes[index].kind == Kind::Operation {
-                self.go_back_over(index)?;
+                self.go_back_over(mode, index)?;
             }
         }
         for (node, _) in self.nodes[..self.parameters].iter().zip(&self.reached).filter(|(_, reached)| !**reached) {
@@ -362,7 +352,7 @@ impl<T: Scalar> Recording<T> {
         Ok(())
     }
 
-    fn go_back_over(&mut self, index: usize) -> Result<(), Error> {
+    fn go_back_over(&mut self, mode: Mode, index: usize) -> Result<(), Error> {
         let node = &self.nodes[index];
         // The inputs of a node precede it in every arena.
         let (gradients, rest) = self.gradients.split_at_mut(node.gradient);
@@ -372,7 +362,7 @@ impl<T: Scalar> Recording<T> {
             output: &self.values[node.value.clone()],
             gradient: &rest[..node.value.len()],
             residual: &mut self.residuals[node.residual.clone()],
-            step: self.step,
+            step: mode.step,
             gradients,
             reached: &mut self.reached,
         };

@@ -67,15 +67,18 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// The recording that it is in, to look at.
     fn recording(self) -> Result<Ref<'t, Recording<T>>, Error> {
         self.check()?;
-        self.tape.recording.try_borrow().map_err(|_| super::IN_USE)
+        self.tape.look()
     }
 
-    /// Gives it a name, for graphs and [`Tape::find`].
+    /// Gives it a name, for graphs and [`Tape::find`]. A parameter keeps its own: another poisons the result.
     pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
         if self.index != POISONED {
-            match self.tape.recording.try_borrow_mut() {
+            let named = match self.tape.recording.try_borrow_mut() {
                 Ok(mut recording) => recording.set_name(self.index as usize, name.into()),
-                Err(_) => return self.tape.fail(super::IN_USE),
+                Err(_) => Err(super::IN_USE),
+            };
+            if let Err(error) = named {
+                return self.tape.fail(error);
             }
         }
         self
@@ -156,6 +159,6 @@ impl<'t, T: Scalar> Var<'t, T> {
 
     fn run_backward(self, seed: Option<&[T]>) -> Result<(), Error> {
         let mut recording = self.tape.recording.try_borrow_mut().map_err(|_| super::IN_USE)?;
-        recording.backward(self.index as usize, seed)
+        recording.backward(self.tape.mode, self.index as usize, seed)
     }
 }
