@@ -168,8 +168,11 @@ pub struct Element {
     pub analytic: f64,
     /// Its derivative by differences.
     pub numerical: f64,
-    /// The relative error; 0 where the two differ by less than rounding explains.
+    /// The relative error of the two, whatever it comes from.
     pub error: f64,
+    /// Whether the two differ by no more than the rounding of the function's values, divided by the step: then the error says
+    /// nothing, and the verdict is good.
+    pub within_rounding: bool,
     /// What that means.
     pub verdict: Verdict,
 }
@@ -189,16 +192,20 @@ pub struct Report {
 }
 
 impl Report {
-    /// The worst verdict of all elements.
+    /// The worst verdict of all elements; wrong, if there are none.
     pub fn verdict(&self) -> Verdict {
-        self.elements.iter().map(|element| element.verdict).max().unwrap_or(Verdict::Good)
+        self.elements.iter().map(|element| element.verdict).max().unwrap_or(Verdict::Wrong)
     }
 
-    /// The largest error of all elements but those at kinks; NaN if one is.
+    /// The largest error of all elements but those at kinks or within rounding; NaN if one is.
     pub fn worst_error(&self) -> f64 {
-        let smooth = self.elements.iter().filter(|element| element.verdict != Verdict::Kink);
+        let telling = |element: &&Element| element.verdict != Verdict::Kink && !element.within_rounding;
         // Errors are not negative, so that only a NaN is greater than infinity in this order.
-        smooth.map(|element| element.error.abs()).fold(0.0, |a, b| if b.total_cmp(&a).is_gt() { b } else { a })
+        self.elements
+            .iter()
+            .filter(telling)
+            .map(|element| element.error.abs())
+            .fold(0.0, |a, b| if b.total_cmp(&a).is_gt() { b } else { a })
     }
 
     /// Whether every element is good, or at a kink.
@@ -214,9 +221,10 @@ impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "{:<24} {:>16} {:>16} {:>10}  verdict", "element", "analytic", "numerical", "error")?;
         for element in self.elements.iter().take(SHOWN) {
-            let Element { parameter, index, analytic, numerical, error, verdict } = element;
-            let place = format!("{parameter}{index:?}");
-            writeln!(formatter, "{place:<24} {analytic:>16.9e} {numerical:>16.9e} {error:>10.2e}  {verdict}")?;
+            let Element { parameter, index, analytic, numerical, error, within_rounding, verdict } = element;
+            let (place, note) =
+                (format!("{parameter}{index:?}"), if *within_rounding { ", within rounding" } else { "" });
+            writeln!(formatter, "{place:<24} {analytic:>16.9e} {numerical:>16.9e} {error:>10.2e}  {verdict}{note}")?;
         }
         if self.elements.len() > SHOWN {
             writeln!(formatter, "and {} more, none worse", self.elements.len() - SHOWN)?;
@@ -224,10 +232,12 @@ impl fmt::Display for Report {
         for (parameter, checked, elements) in &self.coverage {
             writeln!(formatter, "{parameter}: {checked} of {elements} elements checked")?;
         }
+        let rounded = self.elements.iter().filter(|element| element.within_rounding).count();
         write!(
             formatter,
-            "{} calls; worst error {:.2e}: {}",
+            "{} calls; {rounded} of {} within rounding; worst error {:.2e}: {}",
             self.calls + self.probes,
+            self.elements.len(),
             self.worst_error(),
             self.verdict()
         )
@@ -276,17 +286,16 @@ impl GradientCheck {
     ///
     /// `f` is called once for the analytic gradient, then as often as the differences need, and four times more for each
     /// element that disagrees, to tell an error from a kink. It must compute the same each time it is called: random
-    /// operations are keyed by [`Tape::step`], which the check holds still. The tape is reset, and afterwards its
-    /// parameters are what they were, bit by bit, even if `f` panics.
+    /// operations are keyed by [`Tape::step`], which the check holds still. Nothing is left on the tape but the gradients:
+    /// its parameters, buffers and step are what they were, bit by bit, even if `f` panics.
     ///
     /// # Errors
-    /// Those of the operations that `f` records.
+    /// [`Error::Setting`] if there is no element to check; those of the operations that `f` records.
     pub fn run(
         &self,
         tape: &mut Tape<f64>,
         f: impl for<'t> FnMut(&'t Tape<f64>) -> Var<'t, f64>,
     ) -> Result<Report, Error> {
-        tape.reset();
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         let mut parameters = Vec::new();
         tape.for_each_parameter(|ParameterInfo { name, shape, range, trained }| {
@@ -294,7 +303,11 @@ impl GradientCheck {
                 parameters.push((name.to_string(), shape.clone(), range));
             }
         });
-        let mut slopes = Slopes { step: tape.step(), tape, f, weights: None, calls: 0, probes: 0 };
+        if self.samples == Some(0) || parameters.iter().all(|(.., range)| range.is_empty()) {
+            return Err(Error::Setting("a gradient check of no element at all".into()));
+        }
+        let before = tape.parameters_mut().to_vec();
+        let mut slopes = Slopes { step: tape.step(), tape, f, before, weights: None, calls: 0, probes: 0 };
         let analysed = slopes.analyse(&mut generator)?;
         let gradient = slopes.tape.parameters_and_gradients().1.to_vec();
         let here = if self.differences == Differences::Forward { slopes.value()? } else { analysed };
@@ -304,10 +317,12 @@ impl GradientCheck {
             report.coverage.push((name.clone(), chosen.len(), range.len()));
             for i in chosen {
                 let position = range.start + i;
-                let (numerical, error, verdict) = self.judge(&mut slopes, position, gradient[position], here)?;
-                let index = unravel(&shape, i);
-                let analytic = gradient[position];
-                report.elements.push(Element { parameter: name.clone(), index, analytic, numerical, error, verdict });
+                let (parameter, index) = (name.clone(), unravel(&shape, i));
+                report.elements.push(Element {
+                    parameter,
+                    index,
+                    ..self.judge(&mut slopes, position, gradient[position], here)?
+                });
             }
         }
         (report.calls, report.probes) = (slopes.calls, slopes.probes);
@@ -316,42 +331,44 @@ impl GradientCheck {
         Ok(report)
     }
 
-    /// The slope along one element, its error, and what that means.
+    /// What is found at one element, without its place.
     fn judge<F: for<'t> FnMut(&'t Tape<f64>) -> Var<'t, f64>>(
         &self,
         slopes: &mut Slopes<'_, F>,
         position: usize,
         analytic: f64,
         here: f64,
-    ) -> Result<(f64, f64, Verdict), Error> {
+    ) -> Result<Element, Error> {
         let ahead = slopes.value_at(position, self.step)?;
         let numerical = match self.differences {
             Differences::Forward => (ahead - here) / self.step,
             Differences::Centred => (ahead - slopes.value_at(position, -self.step)?) / (2.0 * self.step),
         };
-        let error = error_beyond_rounding(analytic, numerical, here, self.step);
-        let verdict = Verdict::of(error);
-        if verdict == Verdict::Good || !error.is_finite() {
-            return Ok((numerical, error, verdict));
+        let error = relative_error(analytic, numerical);
+        let within_rounding = (analytic - numerical).abs() <= rounding(here, self.step);
+        let mut verdict = if within_rounding { Verdict::Good } else { Verdict::of(error) };
+        if verdict != Verdict::Good && error.is_finite() && slopes.has_kink(position, analytic, here, self.step)? {
+            verdict = Verdict::Kink;
         }
-        let kink = slopes.has_kink(position, analytic, here, self.step)?;
-        Ok((numerical, error, if kink { Verdict::Kink } else { verdict }))
+        let (parameter, index) = Default::default();
+        Ok(Element { parameter, index, analytic, numerical, error, within_rounding, verdict })
     }
 }
 
 /// How often the rounding of one value the difference of two may be off by.
 const ROUNDINGS: f64 = 16.0;
 
-/// The relative error, or 0 if the two differ by no more than the rounding of values near `here`, divided by the step.
-fn error_beyond_rounding(analytic: f64, numerical: f64, here: f64, step: f64) -> f64 {
-    let rounding = ROUNDINGS * f64::EPSILON * here.abs().max(f64::MIN_POSITIVE) / step;
-    if (analytic - numerical).abs() <= rounding { 0.0 } else { relative_error(analytic, numerical) }
+/// What the rounding of values near `here` makes of a slope over `step`.
+fn rounding(here: f64, step: f64) -> f64 {
+    ROUNDINGS * f64::EPSILON * here.abs().max(f64::MIN_POSITIVE) / step
 }
 
-/// A function of a tape's parameters, and the slopes it has.
+/// A function of a tape's parameters, and the slopes it has; dropping it leaves the tape as it was.
 struct Slopes<'a, F> {
     tape: &'a mut Tape<f64>,
     f: F,
+    /// The parameters and buffers, as they were.
+    before: Vec<f64>,
     /// The step that the tape is held at.
     step: u64,
     /// What the elements of a result of more than one are weighed with.
@@ -360,9 +377,24 @@ struct Slopes<'a, F> {
     probes: usize,
 }
 
+impl<F> Slopes<'_, F> {
+    fn restore(&mut self) {
+        self.tape.reset();
+        self.tape.set_step(self.step);
+        self.tape.parameters_mut().copy_from_slice(&self.before);
+    }
+}
+
+impl<F> Drop for Slopes<'_, F> {
+    fn drop(&mut self) {
+        self.restore();
+    }
+}
+
 impl<F: for<'t> FnMut(&'t Tape<f64>) -> Var<'t, f64>> Slopes<'_, F> {
     /// Computes the analytic gradient, and the value.
     fn analyse(&mut self, generator: &mut Xoshiro256PlusPlus) -> Result<f64, Error> {
+        self.restore();
         let result = (self.f)(self.tape);
         self.tape.finish()?;
         let shape = result.shape()?;
@@ -376,22 +408,23 @@ impl<F: for<'t> FnMut(&'t Tape<f64>) -> Var<'t, f64>> Slopes<'_, F> {
         weighed(result, self.weights.as_ref())
     }
 
-    /// The value at the parameters as they are.
+    /// The value at the parameters as they were.
     fn value(&mut self) -> Result<f64, Error> {
-        self.tape.reset();
-        self.tape.set_step(self.step);
-        self.calls += 1;
-        let result = (self.f)(self.tape);
-        self.tape.finish()?;
-        weighed(result, self.weights.as_ref())
+        self.evaluate(|_| ())
     }
 
     /// The value with one element of the parameters moved by `step`.
     fn value_at(&mut self, position: usize, step: f64) -> Result<f64, Error> {
-        let old = self.tape.parameters_mut()[position];
-        self.tape.parameters_mut()[position] = old + step;
-        let restored = Restored { slopes: self, position, old };
-        restored.slopes.value()
+        self.evaluate(|parameters| parameters[position] += step)
+    }
+
+    fn evaluate(&mut self, change: impl FnOnce(&mut [f64])) -> Result<f64, Error> {
+        self.restore();
+        change(self.tape.parameters_mut());
+        self.calls += 1;
+        let result = (self.f)(self.tape);
+        self.tape.finish()?;
+        weighed(result, self.weights.as_ref())
     }
 
     /// Whether the disagreement of `analytic` with the slope over `step` is due to a kink.
@@ -405,7 +438,7 @@ impl<F: for<'t> FnMut(&'t Tape<f64>) -> Var<'t, f64>> Slopes<'_, F> {
         let (ahead, behind) = self.one_sided(position, here, step)?;
         let (near_ahead, near_behind) = self.one_sided(position, here, small)?;
         (self.probes, self.calls) = (self.probes + self.calls - calls, calls);
-        let rounding = ROUNDINGS * f64::EPSILON * here.abs().max(f64::MIN_POSITIVE) / small;
+        let rounding = rounding(here, small);
         let (bend, near_bend) = ((ahead - behind).abs(), (near_ahead - near_behind).abs());
         let near = 0.5 * (near_ahead + near_behind);
         let agrees_nearby = (analytic - near).abs() <= rounding + 1e-6 * near.abs();
@@ -427,19 +460,6 @@ fn weighed(result: Var<'_, f64>, weights: Option<&Tensor<f64>>) -> Result<f64, E
     match weights {
         None => result.item(),
         Some(weights) => result.look(|values| values.iter().zip(weights.values()).map(|(x, weight)| x * weight).sum()),
-    }
-}
-
-/// A parameter with one element moved; dropping it puts the element back.
-struct Restored<'a, 'b, F> {
-    slopes: &'a mut Slopes<'b, F>,
-    position: usize,
-    old: f64,
-}
-
-impl<F> Drop for Restored<'_, '_, F> {
-    fn drop(&mut self) {
-        self.slopes.tape.parameters_mut()[self.position] = self.old;
     }
 }
 

@@ -340,7 +340,9 @@ fn an_error_that_is_not_a_number_is_the_worst() {
     let x = Tensor::from_slice([2], &[-1.0, 1.0]).unwrap();
     let mut report = gradcheck(|x| x[0].relu().sum_all(), &[x]).unwrap();
     assert_eq!(report.worst_error(), 0.0);
-    (report.elements[0].error, report.elements[1].error) = (f64::NAN, 1e-9);
+    for (element, error) in report.elements.iter_mut().zip([f64::NAN, 1e-9]) {
+        (element.error, element.within_rounding) = (error, false);
+    }
     assert!(report.worst_error().is_nan());
     report.elements.reverse();
     assert!(report.worst_error().is_nan());
@@ -572,4 +574,71 @@ fn a_parameter_keeps_its_name() {
     assert!(tape.find("x").is_err());
     let y = (tape.param(w) * 3.0).named("x");
     assert_eq!(tape.find("x").unwrap().item().unwrap(), y.item().unwrap());
+}
+
+#[test]
+fn a_gradient_check_leaves_the_tape_as_it_found_it() {
+    use lanegrad::nn::{BatchNorm, Layer};
+    let mut tape = Tape::<f64>::new();
+    let layer = BatchNorm::new(&mut tape, "bn", 2).unwrap();
+    tape.set_value(layer.running_mean, &Tensor::from_slice([2], &[0.1, -0.0]).unwrap()).unwrap();
+    tape.set_step(5);
+    let x = Tensor::from_fn([3, 2], |i| (i * i) as f64 / 7.0).unwrap();
+    let _ = tape.scalar(1.0);
+    let bits = |tape: &Tape<f64>| {
+        let params = [layer.weight, layer.bias, layer.running_mean, layer.running_variance];
+        params.map(|param| tape.value(param).unwrap().values().iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+    };
+    let before = bits(&tape);
+    let record = |tape: &Tape<f64>| layer.forward(tape.constant(&x)).value().unwrap();
+    let report = GradientCheck::default().run(&mut tape, |tape| layer.forward(tape.constant(&x)).tanh()).unwrap();
+    assert!(report.passes() && report.elements.len() == 4, "{report}");
+    assert_eq!((bits(&tape), tape.step(), tape.graph().unwrap().nodes.len()), (before.clone(), 5, 4));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut calls = 0;
+        GradientCheck::default().run(&mut tape, |tape| {
+            record(tape);
+            calls += 1;
+            assert!(calls < 3, "as a test does");
+            layer.forward(tape.constant(&x)).tanh()
+        })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!((bits(&tape), tape.step()), (before.clone(), 5));
+    assert!(GradientCheck::default().run(&mut tape, |tape| layer.forward(tape.scalar(1.0))).is_err());
+    assert_eq!(bits(&tape), before);
+    tape.parameter("another", &x).unwrap();
+}
+
+#[test]
+fn a_difference_that_rounding_explains_is_shown_as_it_is() {
+    let x = Tensor::from_slice([1], &[0.5]).unwrap();
+    // The values lie 1e-4 apart, so that a difference of two has no digit that counts.
+    let report = gradcheck(|x| (x[0].square() + 1e12).sum_all(), &[x]).unwrap();
+    let element = &report.elements[0];
+    assert_eq!((element.analytic, element.verdict, element.within_rounding), (1.0, Verdict::Good, true));
+    assert_eq!(element.error, lanegrad::gradcheck::relative_error(element.analytic, element.numerical));
+    assert!(element.error > 0.5, "{report}");
+    let text = report.to_string();
+    assert!(text.contains("good, within rounding") && text.contains("1 of 1 within rounding"), "{text}");
+    assert!(!text.lines().nth(1).unwrap().contains("0.00e0"), "{text}");
+}
+
+#[test]
+fn a_gradient_check_of_nothing_is_refused() {
+    let mut tape = Tape::<f64>::new();
+    let b = tape.buffer("b", &Tensor::scalar(1.0)).unwrap();
+    let run = |samples, tape: &mut Tape<f64>| {
+        GradientCheck { samples, ..GradientCheck::default() }
+            .run(tape, |tape| tape.param(b).square() + tape.scalar(1.0))
+    };
+    assert!(matches!(run(None, &mut tape), Err(Error::Setting(_))));
+    tape.parameter("empty", &Tensor::zeros([0]).unwrap()).unwrap();
+    assert!(matches!(run(None, &mut tape), Err(Error::Setting(_))));
+    tape.parameter("w", &Tensor::scalar(1.0)).unwrap();
+    assert!(matches!(run(Some(0), &mut tape), Err(Error::Setting(_))));
+    let mut report = run(Some(1), &mut tape).unwrap();
+    assert!(report.passes());
+    report.elements.clear();
+    assert!(!report.passes());
 }
