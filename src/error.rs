@@ -133,6 +133,17 @@ pub enum Error {
         limit: usize,
     },
 
+    /// A number that stands where an index should.
+    #[error("{op}: {value} is not an index below {limit}")]
+    NotAnIndex {
+        /// The operation.
+        op: &'static str,
+        /// The refused number.
+        value: f64,
+        /// How many there are.
+        limit: usize,
+    },
+
     /// A shape with more elements than memory can have.
     #[error("shape {shape} has too many elements")]
     TooLarge {

@@ -43,8 +43,8 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// [`Var::gather`].
     ///
     /// # Errors
-    /// [`Error::Shapes`] if there is no first dimension or the indices have not exactly one; [`Error::Index`] if one names no
-    /// entry.
+    /// [`Error::Shapes`] if there is no first dimension or the indices have not exactly one; [`Error::Index`] and
+    /// [`Error::NotAnIndex`] if one names no entry.
     pub fn try_gather(self, indices: Self) -> Result<Self, Error> {
         self.tape().try_apply(Gather, &[self, indices])
     }
@@ -52,8 +52,12 @@ impl<'t, T: Scalar> Var<'t, T> {
 
 /// A number on the tape as an index below `limit`.
 pub(crate) fn as_index<T: Scalar>(op: &'static str, value: T, limit: usize) -> Result<usize, Error> {
-    let index = value.to_f64() as usize;
-    if index < limit && T::from_f64(index as f64) == value { Ok(index) } else { Err(Error::Index { op, index, limit }) }
+    let value = value.to_f64();
+    let index = value as usize;
+    if index as f64 != value {
+        return Err(Error::NotAnIndex { op, value, limit });
+    }
+    if index < limit { Ok(index) } else { Err(Error::Index { op, index, limit }) }
 }
 
 impl<T: Scalar> Op<T> for Gather {
@@ -101,6 +105,7 @@ impl<T: Scalar> Op<T> for Gather {
 mod tests {
     use crate::ops::check::{array, smooth};
     use crate::tape::Tape;
+    use crate::tensor::Tensor;
 
     #[test]
     fn gradient() {
@@ -113,6 +118,11 @@ mod tests {
         let x = tape.variable(&array(&[3, 2], 1).cast());
         assert_eq!(x.gather(tape.indices(&[3])).value().unwrap_err().to_string(), "gather: index 3 is not below 3");
         assert!(tape.indices(&[(1 << 24) + 1]).check().is_err());
+        for (label, shown) in [(f32::NAN, "NaN"), (-1.0, "-1"), (0.5, "0.5"), (f32::INFINITY, "inf")] {
+            let labels = tape.constant(&Tensor::from_slice([1], &[label]).unwrap());
+            let message = format!("gather: {shown} is not an index below 3");
+            assert_eq!(x.try_gather(labels).unwrap_err().to_string(), message);
+        }
         assert!(x.gather(x).check().is_err());
     }
 }
