@@ -178,15 +178,12 @@ impl<T: Scalar> Tape<T> {
             Ok(mut recording) => recording.leaf(self.mode, kind, shape, fill),
             Err(_) => Err(IN_USE),
         };
-        self.variable_or_poison(recorded)
+        self.or_poisoned(recorded.map(|index| Var::new(self, index)))
     }
 
     /// Records `op` on `inputs` and computes it. If it fails, the tape keeps the error and the result is poisoned.
     pub fn apply<'t, O: Op<T>>(&'t self, op: O, inputs: &[Var<'t, T>]) -> Var<'t, T> {
-        match self.try_apply(op, inputs) {
-            Ok(output) => output,
-            Err(error) => self.fail(error),
-        }
+        self.or_poisoned(self.try_apply(op, inputs))
     }
 
     /// Records `op` on `inputs` and computes it.
@@ -205,11 +202,9 @@ impl<T: Scalar> Tape<T> {
         Ok(Var::new(self, index))
     }
 
-    fn variable_or_poison(&self, recorded: Result<u32, Error>) -> Var<'_, T> {
-        match recorded {
-            Ok(index) => Var::new(self, index),
-            Err(error) => self.fail(error),
-        }
+    /// The variable, or a poisoned one if there is an error, which the tape keeps.
+    pub(crate) fn or_poisoned<'t>(&'t self, result: Result<Var<'t, T>, Error>) -> Var<'t, T> {
+        result.unwrap_or_else(|error| self.fail(error))
     }
 
     /// Keeps the first error, and yields a poisoned variable.
@@ -303,7 +298,7 @@ impl<T: Scalar> Tape<T> {
         Ok(look(self.look()?.flat_parameters()))
     }
 
-    /// The flat parameters, each at its [`ParameterInfo::range`]; what lies between them has no meaning.
+    /// The flat parameters, each at its [`ParameterInfo::range`]; between them are zeros.
     ///
     /// Values that were computed before are out of date then: backpropagation over them is refused until a reset.
     pub fn parameters_mut(&mut self) -> &mut [T] {

@@ -461,9 +461,22 @@ fn what_can_be_refused_can_be_asked_at_once() {
         b.try_transpose(),
         b.try_at(0, 4),
         b.try_at(1, 0),
+        a.try_sum([2]),
+        a.try_sum_keep([-3]),
+        a.try_mean([2]),
+        a.try_mean_keep([2]),
+        a.try_max([2]),
+        a.try_max_keep([2]),
+        a.try_min([2]),
+        a.try_min_keep([2]),
+        a.try_norm_keep([2], 0.0),
+        a.slice(0, 0..0).try_max([0]),
     ];
     assert!(refused.iter().all(Result::is_err));
     tape.finish().unwrap();
+    assert_eq!(a.try_norm_keep([1], 1.0).unwrap().value().unwrap().values(), [2.0; 2]);
+    assert_eq!(a.try_sum([1]).unwrap().value().unwrap().values(), [3.0; 2]);
+    assert_eq!(a.try_max_keep([1]).unwrap().shape().unwrap().extents(), [2, 1]);
     assert_eq!(a.try_transpose().unwrap().shape().unwrap().extents(), [3, 2]);
     assert_eq!(a.try_at(-1, 2).unwrap().shape().unwrap().extents(), [2]);
 }
@@ -641,4 +654,21 @@ fn a_gradient_check_of_nothing_is_refused() {
     assert!(report.passes());
     report.elements.clear();
     assert!(!report.passes());
+}
+
+#[test]
+fn between_parameters_are_zeros() {
+    let mut tape = Tape::<f64>::new();
+    let w = tape.parameter("w", &Tensor::ones([3]).unwrap()).unwrap();
+    // Numbers where the next parameters will lie, in all arenas.
+    let x = tape.variable(&Tensor::full([100], 7.0).unwrap());
+    (x * x + tape.param(w).sum_all()).sum_all().backward().unwrap();
+    tape.reset();
+    tape.buffer("b", &Tensor::ones([2]).unwrap()).unwrap();
+    tape.parameter("v", &Tensor::ones([5]).unwrap()).unwrap();
+    let (parameters, gradients) = tape.parameters_and_gradients();
+    assert!(parameters.len() > 10);
+    assert_eq!(parameters.iter().sum::<f64>(), 10.0);
+    // That of w alone.
+    assert_eq!(gradients.iter().sum::<f64>(), 300.0);
 }

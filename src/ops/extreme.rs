@@ -37,11 +37,29 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// # Ok::<(), lanegrad::Error>(())
     /// ```
     pub fn max(self, axes: impl AsRef<[isize]>) -> Self {
+        self.tape().or_poisoned(self.try_max(axes))
+    }
+
+    /// [`Var::max`].
+    ///
+    /// # Errors
+    /// [`Error::Axis`] if there is no such dimension, [`Error::Shape`] if there are more than 64 or there is no element to
+    /// choose from.
+    pub fn try_max(self, axes: impl AsRef<[isize]>) -> Result<Self, Error> {
         self.extreme(axes.as_ref(), false, End::Greatest)
     }
 
     /// [`Var::max`] that leaves the dimensions in place, with extent 1.
     pub fn max_keep(self, axes: impl AsRef<[isize]>) -> Self {
+        self.tape().or_poisoned(self.try_max_keep(axes))
+    }
+
+    /// [`Var::max_keep`].
+    ///
+    /// # Errors
+    /// [`Error::Axis`] if there is no such dimension, [`Error::Shape`] if there are more than 64 or there is no element to
+    /// choose from.
+    pub fn try_max_keep(self, axes: impl AsRef<[isize]>) -> Result<Self, Error> {
         self.extreme(axes.as_ref(), true, End::Greatest)
     }
 
@@ -53,11 +71,29 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// The least elements over the dimensions in `axes` (negative ones count from the last); the gradient goes to the
     /// first of equals. A failure poisons the result.
     pub fn min(self, axes: impl AsRef<[isize]>) -> Self {
+        self.tape().or_poisoned(self.try_min(axes))
+    }
+
+    /// [`Var::min`].
+    ///
+    /// # Errors
+    /// [`Error::Axis`] if there is no such dimension, [`Error::Shape`] if there are more than 64 or there is no element to
+    /// choose from.
+    pub fn try_min(self, axes: impl AsRef<[isize]>) -> Result<Self, Error> {
         self.extreme(axes.as_ref(), false, End::Least)
     }
 
     /// [`Var::min`] that leaves the dimensions in place, with extent 1.
     pub fn min_keep(self, axes: impl AsRef<[isize]>) -> Self {
+        self.tape().or_poisoned(self.try_min_keep(axes))
+    }
+
+    /// [`Var::min_keep`].
+    ///
+    /// # Errors
+    /// [`Error::Axis`] if there is no such dimension, [`Error::Shape`] if there are more than 64 or there is no element to
+    /// choose from.
+    pub fn try_min_keep(self, axes: impl AsRef<[isize]>) -> Result<Self, Error> {
         self.extreme(axes.as_ref(), true, End::Least)
     }
 
@@ -66,11 +102,9 @@ impl<'t, T: Scalar> Var<'t, T> {
         self.tape().apply(Extreme { axes: Axes::ALL, end: End::Least }, &[self])
     }
 
-    fn extreme(self, axes: &[isize], keep: bool, end: End) -> Self {
-        match self.shape().and_then(|shape| Axes::new(&shape, axes, keep)) {
-            Ok(axes) => self.tape().apply(Extreme { axes, end }, &[self]),
-            Err(error) => self.tape().fail(error),
-        }
+    fn extreme(self, axes: &[isize], keep: bool, end: End) -> Result<Self, Error> {
+        let axes = Axes::new(&self.shape()?, axes, keep)?;
+        self.tape().try_apply(Extreme { axes, end }, &[self])
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sums and means over dimensions.
 
 use crate::error::Error;
+use crate::ops::unary::{Pointwise, Unary};
 use crate::shape::Shape;
 use crate::tape::{Backward, Forward, Inputs, Op, Output, Var};
 use lanegrad_kernels::elementwise::{self, Broadcast, BroadcastMut, Function};
@@ -94,14 +95,49 @@ impl<T: Scalar> Function<T, 1> for Scale<T> {
     }
 }
 
+/// y = sqrt(x) for the norm: dx = dy / (2 y), and 0 where y is, the subgradient of a norm at zero.
+#[derive(Clone, Copy, Debug)]
+struct NormRoot;
+
+impl<T: Scalar> Pointwise<T> for NormRoot {
+    const NAME: &'static str = "sqrt";
+
+    #[inline(always)]
+    fn value<S: Isa>(self, isa: S, x: T::Lanes<S>) -> T::Lanes<S> {
+        x.sqrt(isa)
+    }
+
+    #[inline(always)]
+    fn slope<S: Isa>(self, isa: S, _: T::Lanes<S>, y: T::Lanes<S>, dy: T::Lanes<S>) -> T::Lanes<S> {
+        // What is not above zero is zero or NaN, and so is its slope.
+        y.select_greater(isa, T::Lanes::<S>::splat(isa, T::ZERO), dy.div(isa, y.add(isa, y)), y)
+    }
+}
+
 impl<'t, T: Scalar> Var<'t, T> {
     /// The sum over the dimensions in `axes` (negative ones count from the last). A failure poisons the result.
     pub fn sum(self, axes: impl AsRef<[isize]>) -> Self {
+        self.tape().or_poisoned(self.try_sum(axes))
+    }
+
+    /// [`Var::sum`].
+    ///
+    /// # Errors
+    /// [`Error::Axis`] if there is no such dimension, [`Error::Shape`] if there are more than 64.
+    pub fn try_sum(self, axes: impl AsRef<[isize]>) -> Result<Self, Error> {
         self.reduce(axes.as_ref(), false, false)
     }
 
     /// [`Var::sum`] that leaves the dimensions in place, with extent 1.
     pub fn sum_keep(self, axes: impl AsRef<[isize]>) -> Self {
+        self.tape().or_poisoned(self.try_sum_keep(axes))
+    }
+
+    /// [`Var::sum_keep`].
+    ///
+    /// # Errors
+    /// [`Error::Axis`] if there is no such dimension, [`Error::Shape`] if there are more than 64.
+    pub fn try_sum_keep(self, axes: impl AsRef<[isize]>) -> Result<Self, Error> {
         self.reduce(axes.as_ref(), true, false)
     }
 
@@ -112,11 +148,27 @@ impl<'t, T: Scalar> Var<'t, T> {
 
     /// The mean over the dimensions in `axes` (negative ones count from the last). A failure poisons the result.
     pub fn mean(self, axes: impl AsRef<[isize]>) -> Self {
+        self.tape().or_poisoned(self.try_mean(axes))
+    }
+
+    /// [`Var::mean`].
+    ///
+    /// # Errors
+    /// [`Error::Axis`] if there is no such dimension, [`Error::Shape`] if there are more than 64.
+    pub fn try_mean(self, axes: impl AsRef<[isize]>) -> Result<Self, Error> {
         self.reduce(axes.as_ref(), false, true)
     }
 
     /// [`Var::mean`] that leaves the dimensions in place, with extent 1.
     pub fn mean_keep(self, axes: impl AsRef<[isize]>) -> Self {
+        self.tape().or_poisoned(self.try_mean_keep(axes))
+    }
+
+    /// [`Var::mean_keep`].
+    ///
+    /// # Errors
+    /// [`Error::Axis`] if there is no such dimension, [`Error::Shape`] if there are more than 64.
+    pub fn try_mean_keep(self, axes: impl AsRef<[isize]>) -> Result<Self, Error> {
         self.reduce(axes.as_ref(), true, true)
     }
 
@@ -125,22 +177,30 @@ impl<'t, T: Scalar> Var<'t, T> {
         self.tape().apply(Sum { axes: Axes::ALL, mean: true }, &[self])
     }
 
-    fn reduce(self, axes: &[isize], keep: bool, mean: bool) -> Self {
-        match self.shape().and_then(|shape| Axes::new(&shape, axes, keep)) {
-            Ok(axes) => self.tape().apply(Sum { axes, mean }, &[self]),
-            Err(error) => self.tape().fail(error),
-        }
+    fn reduce(self, axes: &[isize], keep: bool, mean: bool) -> Result<Self, Error> {
+        let axes = Axes::new(&self.shape()?, axes, keep)?;
+        self.tape().try_apply(Sum { axes, mean }, &[self])
     }
 
     /// The Euclidean norm over the dimensions in `axes`, which stay with extent 1: the square root of the sum of squares
-    /// plus `epsilon`, which keeps the derivative finite at zero.
+    /// plus `epsilon`. The gradient where that is 0 is 0. A failure poisons the result.
     pub fn norm_keep(self, axes: impl AsRef<[isize]>, epsilon: T) -> Self {
-        (self.square().sum_keep(axes) + epsilon).sqrt()
+        self.tape().or_poisoned(self.try_norm_keep(axes, epsilon))
     }
 
-    /// The Euclidean norm of all elements: the square root of the sum of squares.
+    /// [`Var::norm_keep`].
+    ///
+    /// # Errors
+    /// Those of [`Var::try_sum_keep`].
+    pub fn try_norm_keep(self, axes: impl AsRef<[isize]>, epsilon: T) -> Result<Self, Error> {
+        // Before anything is recorded.
+        Axes::new(&self.shape()?, axes.as_ref(), true)?.output("sum", &self.shape()?)?;
+        self.tape().try_apply(Unary(NormRoot), &[self.square().try_sum_keep(axes)? + epsilon])
+    }
+
+    /// The Euclidean norm of all elements: the square root of the sum of squares. The gradient of a norm of 0 is 0.
     pub fn norm(self) -> Self {
-        self.square().sum_all().sqrt()
+        self.tape().apply(Unary(NormRoot), &[self.square().sum_all()])
     }
 }
 
@@ -196,6 +256,24 @@ mod tests {
         }
         smooth(|x| x[0].sum_all() * x[0].mean_all(), &[array(&[2, 35], 1)]);
         smooth(|x| x[0].norm() + (x[0] / x[0].norm_keep([-1], 1e-3)).sum_all(), &[array(&[3, 4], 1)]);
+    }
+
+    #[test]
+    fn the_gradient_of_a_norm_of_zero_is_zero() {
+        let tape = Tape::<f64>::new();
+        let x = tape.variable(&crate::tensor::Tensor::from_slice([2, 2], &[0.0, -0.0, 3.0, -4.0]).unwrap());
+        x.norm_keep([1], 0.0).sum_all().backward().unwrap();
+        let gradient = x.gradient().unwrap();
+        assert_eq!(gradient.values()[..2], [0.0; 2]);
+        assert!((gradient.values()[2] - 0.6).abs() < 1e-15 && (gradient.values()[3] + 0.8).abs() < 1e-15);
+        let tape = Tape::<f32>::new();
+        let x = tape.variable(&crate::tensor::Tensor::zeros([19]).unwrap());
+        x.norm().backward().unwrap();
+        assert_eq!(x.gradient().unwrap().values(), [0.0; 19]);
+        let tape = Tape::<f32>::new();
+        let x = tape.variable(&crate::tensor::Tensor::full([3], f32::NAN).unwrap());
+        x.norm().backward().unwrap();
+        assert!(x.gradient().unwrap().values().iter().all(|dx| dx.is_nan()));
     }
 
     #[test]

@@ -103,11 +103,20 @@ impl<T: Scalar> Recording<T> {
             return Err(Error::Tape("two parameters of one name"));
         }
         // A parameter's gradient has a place whatever the mode, and a buffer's too, so that one range serves both arenas.
+        let end = self.parameter_end();
         let index = self.node(kind, value.shape().clone(), 0, true)?;
+        let range = self.nodes[index].value.clone();
+        if self.gradients.len() < range.end && self.gradients.try_resize(range.end).is_err() {
+            self.pop();
+            return Err(Error::TooLarge { shape: value.shape().clone() });
+        }
+        // Earlier recordings had numbers there.
+        self.values[end..range.start].fill(T::ZERO);
+        self.gradients[end..range.end].fill(T::ZERO);
         let node = &mut self.nodes[index];
         node.wants_gradient = kind == Kind::Parameter;
         node.name = name;
-        self.values[node.value.clone()].copy_from_slice(value.values());
+        self.values[range].copy_from_slice(value.values());
         self.parameters = self.length;
         Ok(index as u32)
     }
