@@ -10,9 +10,10 @@ use lanegrad::nn::{self, Layer, Sequential};
 use lanegrad::ops::conv2d::Conv2d;
 use lanegrad::ops::pool2d::Window;
 use lanegrad::optim::{Optimizer, Segment, Updater};
+use lanegrad::shape::Shape;
 use lanegrad::tape::Tape;
 use lanegrad::tensor::Tensor;
-use lanegrad::train::{Sampler, Sampling, steps};
+use lanegrad::train::{Network, NetworkTrainer, Sampler, Sampling, steps};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -48,6 +49,7 @@ fn a_warm_step_allocates_nothing() {
     steps_of_a_linear_classifier();
     steps_of_an_updater();
     steps_of_a_convnet();
+    steps_of_a_network_trainer();
 }
 
 fn steps_of_a_linear_classifier() {
@@ -140,5 +142,33 @@ fn steps_of_a_convnet() {
             ALLOCATIONS.load(Ordering::Relaxed) - before
         });
         assert_eq!(counted, 0, "convnet on {threads} threads");
+    }
+}
+
+/// An affine network with batch normalisation and dropout, momentum, the regulariser and clipping.
+fn steps_of_a_network_trainer() {
+    let data = synthetic::generate_sized(0, 256, 1);
+    for threads in [1, 2] {
+        let mut tape = Tape::<f32>::new();
+        let mut initializer = Initializer::new(Scheme::He, 0);
+        let model = Sequential::new()
+            .with(nn::Linear::new(&mut tape, "fc1", 3072, 40, &mut initializer).unwrap())
+            .with(nn::BatchNorm::new(&mut tape, "bn", 40).unwrap())
+            .with(nn::Relu)
+            .with(nn::Dropout::new(0.5, &mut initializer).unwrap())
+            .with(nn::Linear::new(&mut tape, "fc2", 40, 10, &mut initializer).unwrap());
+        let (image, normalisation) = (Shape::new(&[3072]), Normalisation::standardize(&data.train));
+        let network = Network { tape, model: Box::new(model), image, normalisation };
+        let momentum = Optimizer::Momentum { rate: 1e-3, momentum: 0.9 };
+        let mut trainer = NetworkTrainer::new(network, Loss::Softmax, 1e-3, momentum).unwrap();
+        trainer.set_clip_norm(Some(1.0));
+        let mut sampler = Sampler::new(Sampling::Epoch, 256, 64, 0).unwrap();
+        let counted = Threads::new(threads).unwrap().run(|| {
+            steps(&mut trainer, &data.train, &mut sampler, 0..60, |_, _| {}).unwrap();
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            steps(&mut trainer, &data.train, &mut sampler, 60..120, |_, _| {}).unwrap();
+            ALLOCATIONS.load(Ordering::Relaxed) - before
+        });
+        assert_eq!(counted, 0, "network trainer on {threads} threads");
     }
 }

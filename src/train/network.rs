@@ -11,6 +11,7 @@ use crate::tape::{Tape, Var};
 use lanegrad_kernels::classifier::{self, Samples};
 use lanegrad_kernels::isa::Scalar;
 use lanegrad_kernels::update::{self, clip};
+use std::ops::Range;
 
 /// Images that are evaluated at a time.
 const EVALUATED: usize = 500;
@@ -101,6 +102,9 @@ pub struct NetworkTrainer<T: Scalar = f32> {
     updater: Updater<T>,
     /// Where in the flat parameters the regularised ones lie.
     regularised: Vec<update::Segment>,
+    /// Where the buffers lie, and what they were before a step.
+    buffers: Vec<Range<usize>>,
+    kept: Vec<T>,
 }
 
 impl<T: Scalar> NetworkTrainer<T> {
@@ -110,18 +114,20 @@ impl<T: Scalar> NetworkTrainer<T> {
     /// # Errors
     /// Those of [`Updater::new`].
     pub fn new(network: Network<T>, loss: Loss, strength: f64, optimizer: Optimizer) -> Result<Self, Error> {
-        let mut segments = Vec::new();
+        let (mut segments, mut buffers) = (Vec::new(), Vec::new());
         network.tape.for_each_parameter(|info| {
             if info.trained {
                 let is_weight = info.shape.rank() > 1;
                 let matrix = is_weight.then(|| info.shape.as_matrix());
                 segments.push(Segment { range: info.range, matrix, decay: is_weight });
+            } else {
+                buffers.push(info.range);
             }
         });
         let updater = Updater::new(optimizer, &segments)?;
         let regularised = segments.into_iter().filter(|segment| segment.decay);
         let regularised = regularised.map(|s| update::Segment { range: s.range, regularised: true }).collect();
-        Ok(Self { network, loss, strength, clip_norm: None, updater, regularised })
+        Ok(Self { network, loss, strength, clip_norm: None, updater, regularised, buffers, kept: Vec::new() })
     }
 
     /// Scales the gradient of all parameters together to at most this norm, from now on.
@@ -154,8 +160,8 @@ impl<T: Scalar> NetworkTrainer<T> {
     }
 }
 
-impl<T: Scalar> Trainer for NetworkTrainer<T> {
-    fn step(&mut self, images: &Images, index: &[u32]) -> Result<StepLoss, Error> {
+impl<T: Scalar> NetworkTrainer<T> {
+    fn try_step(&mut self, images: &Images, index: &[u32]) -> Result<StepLoss, Error> {
         self.network.tape.reset();
         let regularisation = self.regularisation()?;
         let [scores, labels] = self.network.record(images, index)?;
@@ -168,6 +174,28 @@ impl<T: Scalar> Trainer for NetworkTrainer<T> {
         }
         self.updater.step(parameters, gradients, self.strength)?;
         Ok(StepLoss { data, regularisation })
+    }
+}
+
+impl<T: Scalar> Trainer for NetworkTrainer<T> {
+    fn step(&mut self, images: &Images, index: &[u32]) -> Result<StepLoss, Error> {
+        let step = self.network.tape.step();
+        let parameters = self.network.tape.parameters_mut();
+        self.kept.clear();
+        self.buffers.iter().for_each(|range| self.kept.extend_from_slice(&parameters[range.clone()]));
+        let result = self.try_step(images, index);
+        if result.is_err() {
+            // A layer has changed its buffers before the loss refuses a label.
+            self.network.tape.reset();
+            self.network.tape.set_step(step);
+            let (parameters, mut kept) = (self.network.tape.parameters_mut(), self.kept.as_slice());
+            for range in &self.buffers {
+                let (values, rest) = kept.split_at(range.len());
+                parameters[range.clone()].copy_from_slice(values);
+                kept = rest;
+            }
+        }
+        result
     }
 
     fn set_rate(&mut self, rate: f64) {

@@ -1,0 +1,134 @@
+//! Networks in training, through the public API.
+
+use lanegrad::data::{Images, Normalisation, synthetic};
+use lanegrad::init::{Initializer, Scheme};
+use lanegrad::kernels::parallel::Threads;
+use lanegrad::nn::{BatchNorm, Dropout, Linear, Relu, Sequential, models};
+use lanegrad::optim::Optimizer;
+use lanegrad::shape::Shape;
+use lanegrad::tape::Tape;
+use lanegrad::train::{Network, NetworkTrainer, Sampler, Sampling, Trainer, steps};
+use lanegrad::{Error, Loss};
+
+fn mlp(images: &Images, optimizer: Optimizer) -> NetworkTrainer {
+    let mut tape = Tape::new();
+    let mut initializer = Initializer::new(Scheme::He, 0);
+    let model = models::mlp(&mut tape, images.features(), &[48], images.classes(), &mut initializer).unwrap();
+    trainer(tape, model, images, optimizer)
+}
+
+/// With batch normalisation and dropout, for `classes` classes.
+fn normalised(images: &Images, classes: usize) -> NetworkTrainer {
+    let mut tape = Tape::new();
+    let mut initializer = Initializer::new(Scheme::He, 0);
+    let model = Sequential::new()
+        .with(Linear::new(&mut tape, "fc1", images.features(), 12, &mut initializer).unwrap())
+        .with(BatchNorm::new(&mut tape, "bn", 12).unwrap())
+        .with(Relu)
+        .with(Dropout::new(0.5, &mut initializer).unwrap())
+        .with(Linear::new(&mut tape, "fc2", 12, classes, &mut initializer).unwrap());
+    trainer(tape, model, images, Optimizer::sgd(1e-2))
+}
+
+fn trainer(tape: Tape, model: Sequential<f32>, images: &Images, optimizer: Optimizer) -> NetworkTrainer {
+    let (image, normalisation) = (Shape::new(&[images.features()]), Normalisation::standardize(images));
+    let network = Network { tape, model: Box::new(model), image, normalisation };
+    NetworkTrainer::new(network, Loss::Softmax, 1e-4, optimizer).unwrap()
+}
+
+/// The bits of all parameters and buffers.
+fn bits(trainer: &NetworkTrainer) -> Vec<u32> {
+    trainer.network().tape.look_at_parameters(|flat| flat.iter().map(|x| x.to_bits()).collect()).unwrap()
+}
+
+#[test]
+fn five_hundred_images_are_learnt_by_heart() {
+    let data = synthetic::generate_sized(0, 500, 1);
+    let mut trainer = mlp(&data.train, Optimizer::adam(1e-3));
+    let before = trainer.evaluate(&data.train).unwrap();
+    let mut sampler = Sampler::new(Sampling::Epoch, 500, 100, 0).unwrap();
+    steps(&mut trainer, &data.train, &mut sampler, 0..150, |_, _| {}).unwrap();
+    let after = trainer.evaluate(&data.train).unwrap();
+    assert!(before.accuracy < 0.3 && before.loss > 2.0, "{before:?}");
+    assert!(after.accuracy > 0.99 && after.loss < 0.1, "{after:?}");
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_weights() {
+    let data = synthetic::generate_sized(0, 256, 1);
+    let trained = [1, 2, 3].map(|threads| {
+        let mut trainer = mlp(&data.train, Optimizer::Momentum { rate: 1e-2, momentum: 0.9 });
+        trainer.set_clip_norm(Some(0.5));
+        let mut sampler = Sampler::new(Sampling::Epoch, 256, 64, 0).unwrap();
+        let start = bits(&trainer);
+        Threads::new(threads)
+            .unwrap()
+            .run(|| steps(&mut trainer, &data.train, &mut sampler, 0..10, |_, _| {}))
+            .unwrap();
+        assert_ne!(bits(&trainer), start);
+        bits(&trainer)
+    });
+    assert!(trained[0] == trained[1] && trained[0] == trained[2]);
+}
+
+#[test]
+fn evaluation_does_not_change_what_dropout_drops() {
+    let data = synthetic::generate_sized(0, 64, 700);
+    let index: Vec<u32> = (0..64).collect();
+    let [with, without] = [true, false].map(|evaluates| {
+        let mut trainer = normalised(&data.train, 10);
+        for _ in 0..4 {
+            trainer.step(&data.train, &index).unwrap();
+            if evaluates {
+                let (before, step) = (bits(&trainer), trainer.network().tape.step());
+                trainer.evaluate(&data.test).unwrap();
+                let tape = &trainer.network().tape;
+                assert!(bits(&trainer) == before && tape.step() == step && tape.is_training());
+            }
+        }
+        bits(&trainer)
+    });
+    assert!(with == without);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_changes_nothing() {
+    let data = synthetic::generate_sized(0, 64, 1);
+    let index: Vec<u32> = (0..64).collect();
+    // As many classes as some labels are below, and others are not.
+    let mut trainer = normalised(&data.train, 5);
+    let few: Vec<u32> = index.iter().copied().filter(|&i| data.train.labels()[i as usize] < 5).collect();
+    trainer.step(&data.train, &few).unwrap();
+    let (before, step) = (bits(&trainer), trainer.network().tape.step());
+    let mut other = Images::new(7, 10, 2);
+    (0..2).for_each(|label| other.push(&[0; 7], label).unwrap());
+    let refused = [
+        trainer.step(&data.train, &index).map(drop),
+        trainer.step(&data.train, &[64]).map(drop),
+        trainer.step(&data.train, &[]).map(drop),
+        trainer.step(&other, &[0, 1]).map(drop),
+        trainer.evaluate(&data.train).map(drop),
+        trainer.evaluate(&other).map(drop),
+    ];
+    for (i, result) in refused.iter().enumerate() {
+        assert!(matches!(result, Err(Error::Failed(_) | Error::Kernel(_))), "{i}: {result:?}");
+    }
+    assert!(bits(&trainer) == before && trainer.network().tape.step() == step);
+    assert!(trainer.network().tape.is_training());
+    // And it goes on as one that was never asked.
+    let mut untouched = normalised(&data.train, 5);
+    untouched.step(&data.train, &few).unwrap();
+    for trainer in [&mut trainer, &mut untouched] {
+        trainer.step(&data.train, &few).unwrap();
+    }
+    assert!(bits(&trainer) == bits(&untouched));
+}
+
+#[test]
+fn nothing_to_evaluate_is_no_error() {
+    let data = synthetic::generate_sized(0, 8, 1);
+    let mut trainer = mlp(&data.train, Optimizer::sgd(1e-2));
+    let nothing = trainer.evaluate(&Images::new(data.train.features(), 10, 0)).unwrap();
+    assert_eq!((nothing.loss, nothing.accuracy), (0.0, 0.0));
+    assert!(trainer.network().tape.is_training());
+}
