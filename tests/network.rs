@@ -132,3 +132,13 @@ fn nothing_to_evaluate_is_no_error() {
     assert_eq!((nothing.loss, nothing.accuracy), (0.0, 0.0));
     assert!(trainer.network().tape.is_training());
 }
+
+#[test]
+fn a_strength_that_is_no_strength_is_refused() {
+    let data = synthetic::generate_sized(0, 10, 1);
+    for strength in [-1.0, f64::NAN, f64::INFINITY] {
+        let network = mlp(&data.train, Optimizer::sgd(0.1)).into_network();
+        let refused = NetworkTrainer::new(network, Loss::Softmax, strength, Optimizer::sgd(0.1));
+        assert!(matches!(refused, Err(Error::Setting(_))), "{strength}");
+    }
+}

@@ -112,8 +112,11 @@ impl<T: Scalar> NetworkTrainer<T> {
     /// of two or more dimensions.
     ///
     /// # Errors
-    /// Those of [`Updater::new`].
+    /// [`Error::Setting`] if `strength` is negative or not finite; those of [`Updater::new`].
     pub fn new(network: Network<T>, loss: Loss, strength: f64, optimizer: Optimizer) -> Result<Self, Error> {
+        if !(strength >= 0.0 && strength.is_finite()) {
+            return Err(Error::Setting(format!("weights cannot be regularised with strength {strength}")));
+        }
         let (mut segments, mut buffers) = (Vec::new(), Vec::new());
         network.tape.for_each_parameter(|info| {
             if info.trained {
