@@ -6,6 +6,7 @@
 
 mod average;
 mod max;
+mod windows;
 
 pub use average::{AverageBackward, AverageForward, average_backward, average_forward};
 pub use max::{MaxBackward, MaxForward, max_backward, max_forward};
@@ -142,9 +143,3 @@ impl Pooling {
 
 /// Elements of windows below which a piece of work is not worth another thread: about 10 microseconds.
 const WORTH_A_THREAD: usize = 1 << 16;
-
-/// The elements of pixel (`row`, `col`) of images of rows of `width` pixels.
-fn pixel(row: usize, col: usize, width: usize, channels: usize) -> Range<usize> {
-    let start = (row * width + col) * channels;
-    start..start + channels
-}
