@@ -51,15 +51,14 @@ impl<T: Scalar> Kernel for AverageForward<'_, T> {
 /// The number of pixels that count in a window's mean.
 #[inline(always)]
 fn divisor<S: Isa, T: Scalar>(isa: S, window: &Window, include_padding: bool) -> T::Lanes<S> {
-    let mut counts = [window.rows.len(), window.cols.len()];
-    if include_padding {
-        let shape = window.pooling.shape;
-        for (axis, extent) in [shape.height, shape.width].into_iter().enumerate() {
-            let end = extent + 2 * shape.padding[axis];
-            counts[axis] = shape.kernel[axis].min(end - window.place[axis] * shape.stride[axis]);
-        }
-    }
-    T::Lanes::<S>::splat(isa, T::from_f64((counts[0] * counts[1]) as f64))
+    let Window { pooling, place, rows, cols, .. } = window;
+    let count = |axis: usize, extent: usize, covered: usize| {
+        let end = extent + 2 * pooling.shape.padding[axis];
+        let padded = pooling.shape.kernel[axis].min(end - place[axis] * pooling.shape.stride[axis]);
+        if include_padding { padded } else { covered }
+    };
+    let count = count(0, pooling.shape.height, rows.len()) * count(1, pooling.shape.width, cols.len());
+    T::Lanes::<S>::splat(isa, T::from_f64(count as f64))
 }
 
 /// The means of windows of the input.

@@ -9,14 +9,13 @@ use std::ops::Range;
 pub(super) trait Pass<T: Scalar>: Copy + Send {
     /// Whether the result is the input's gradient, not the output.
     const BACKWARD: bool;
-    /// Computes some channels of `window`, a whole vector of them if `WHOLE`; `result` is what the window's `origin` starts.
+    /// Computes some channels of a window, a whole vector of them if `WHOLE`; [`Window::local`] finds elements in `result`.
     fn lanes<S: Isa, const WHOLE: bool>(self, isa: S, window: Window, result: &mut [T]);
 }
 
-/// Some channels of a window; its rows and columns are those of one image.
-pub(super) struct Window {
-    pub pooling: Pooling,
-    pub image: usize,
+/// `count` channels of a window.
+pub(super) struct Window<'a> {
+    pub pooling: &'a Pooling,
     /// Row and column among the windows.
     pub place: [usize; 2],
     /// The rows and columns of the image that it covers.
@@ -24,38 +23,35 @@ pub(super) struct Window {
     pub cols: Range<usize>,
     /// The rows of the result's image that the thread may write.
     pub own: Range<usize>,
-    /// The first channel, and how many.
-    pub channel: usize,
-    pub count: usize,
-    /// The element of all images at which those rows start.
-    pub origin: usize,
+    /// Its first element in the output of all images.
+    output: usize,
+    /// The first element of its image, in these channels, in the input of all images.
+    input: usize,
+    /// Elements from a row of the input to the next, and from a pixel to the next.
+    steps: [usize; 2],
+    /// The element at which `own` starts in the result of all images.
+    origin: usize,
+    count: usize,
 }
 
-impl Window {
+impl Window<'_> {
     /// Its elements in the output of all images.
     #[inline(always)]
     pub fn output(&self) -> Range<usize> {
-        let ([row, col], [height, width]) = (self.place, self.pooling.output);
-        self.elements(self.image * height + row, col, width)
+        self.output..self.output + self.count
     }
 
     /// The elements of a pixel in the input of all images.
     #[inline(always)]
     pub fn input(&self, row: usize, col: usize) -> Range<usize> {
-        let shape = &self.pooling.shape;
-        self.elements(self.image * shape.height + row, col, shape.width)
+        let start = self.input + row * self.steps[0] + col * self.steps[1];
+        start..start + self.count
     }
 
     /// Where `elements` of all images are in what the thread writes.
     #[inline(always)]
     pub fn local(&self, elements: Range<usize>) -> Range<usize> {
         let start = elements.start - self.origin;
-        start..start + self.count
-    }
-
-    #[inline(always)]
-    fn elements(&self, row: usize, col: usize, width: usize) -> Range<usize> {
-        let start = (row * width + col) * self.pooling.shape.channels + self.channel;
         start..start + self.count
     }
 }
@@ -112,6 +108,7 @@ impl<I: Isa, T: Scalar, P: Pass<T>> Kernel for Loop<'_, I, P, T> {
         let [height, row] = self.0.image();
         let Rows { pooling, pass, clear, mut result, first, .. } = self.0;
         let (channels, lanes) = (pooling.shape.channels, T::Lanes::<S>::COUNT);
+        let steps = [pooling.shape.width * channels, channels];
         for (image, own) in Pooling::images(first..first + result.len() / row, height) {
             let (part, rest) = std::mem::take(&mut result).split_at_mut(own.len() * row);
             result = rest;
@@ -119,18 +116,30 @@ impl<I: Isa, T: Scalar, P: Pass<T>> Kernel for Loop<'_, I, P, T> {
                 part.fill(T::ZERO);
             }
             let origin = (image * height + own.start) * row;
+            let input = image * pooling.shape.height * steps[0];
             for o in if P::BACKWARD { pooling.covering(own.clone()) } else { own.clone() } {
                 let rows = pooling.covered(0, o);
                 for j in 0..pooling.output[1] {
                     let cols = pooling.covered(1, j);
-                    for channel in (0..channels).step_by(lanes) {
-                        let (place, rows, cols, own) = ([o, j], rows.clone(), cols.clone(), own.clone());
-                        let window = Window { pooling, image, place, rows, cols, own, channel, count: lanes, origin };
-                        if channels - channel >= lanes {
-                            pass.lanes::<S, true>(isa, window, part);
-                        } else {
-                            pass.lanes::<S, false>(isa, Window { count: channels - channel, ..window }, part);
-                        }
+                    let output = ((image * pooling.output[0] + o) * pooling.output[1] + j) * channels;
+                    let window = |channel: usize, count: usize| Window {
+                        pooling: &pooling,
+                        place: [o, j],
+                        rows: rows.clone(),
+                        cols: cols.clone(),
+                        own: own.clone(),
+                        output: output + channel,
+                        input: input + channel,
+                        steps,
+                        origin,
+                        count,
+                    };
+                    let whole = channels - channels % lanes;
+                    for channel in (0..whole).step_by(lanes) {
+                        pass.lanes::<S, true>(isa, window(channel, lanes), part);
+                    }
+                    if whole < channels {
+                        pass.lanes::<S, false>(isa, window(whole, channels - whole), part);
                     }
                 }
             }
