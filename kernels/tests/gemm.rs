@@ -4,7 +4,7 @@ mod support;
 
 use lanegrad_kernels::dispatch::{dispatch_at, supported};
 use lanegrad_kernels::gemm::Gemm;
-use lanegrad_kernels::isa::Scalar;
+use lanegrad_kernels::isa::{Level, Scalar};
 use lanegrad_kernels::parallel::Threads;
 use lanegrad_kernels::{Error, MatMut, MatRef, dgemm, gemm, reference, sgemm};
 use support::uniform;
@@ -250,6 +250,59 @@ fn the_same_bits_for_any_number_of_threads() {
         for threads in [2, 3, 5, 16] {
             let same = run(threads).iter().zip(&one).all(|(x, y)| x.to_bits() == y.to_bits());
             assert!(same, "{m} x {k} x {n} on {threads} threads");
+        }
+    }
+}
+
+/// C of a product at one level in a pool of threads.
+fn product<T: Scalar>(
+    level: Level,
+    threads: &Threads,
+    (m, k, n): (usize, usize, usize),
+    orders: [Order; 3],
+    beta: f64,
+) -> Vec<T> {
+    let (a, b) = (Placed::<T>::new(6, orders[0], m, k), Placed::<T>::new(7, orders[1], k, n));
+    let mut c = Placed::<T>::new(8, orders[2], m, n);
+    let product = Gemm::new(T::from_f64(1.5), a.view(), b.view(), T::from_f64(beta), c.view_mut()).unwrap();
+    threads.run(|| dispatch_at(level, product)).unwrap();
+    c.data
+}
+
+#[test]
+fn an_operand_copied_for_all_threads_gives_the_bits_of_one_copied_for_each() {
+    let pools = [1, 2, 5].map(|threads| Threads::new(threads).unwrap());
+    fn check<T: Scalar>(pools: &[Threads; 3], shape: (usize, usize, usize), orders: [Order; 3], beta: f64) {
+        for level in supported() {
+            let [one, two, five] = pools.each_ref().map(|pool| product::<T>(level, pool, shape, orders, beta));
+            assert!(one == two && one == five, "{level} {shape:?} {orders:?}");
+        }
+    }
+    let (rows, columns) = (Order::Rows, Order::Columns);
+    // Several blocks of the depth, the last panels not full: B is common where C is high, A where it is wide.
+    for shape in [(151, 1603, 107), (107, 1603, 151), (301, 90, 257)] {
+        for orders in [[rows, columns, rows], [columns, rows, rows], [columns, rows, columns]] {
+            check::<f32>(&pools, shape, orders, 0.5);
+            check::<f64>(&pools, shape, orders, 0.0);
+        }
+        check::<f32>(&pools, shape, [Order::Scattered; 3], 0.0);
+        check::<f64>(&pools, shape, [Order::Reversed; 3], 0.5);
+    }
+    // Several blocks of columns where B is common, and of rows where A is.
+    check::<f32>(&pools, (420, 1000, 401), [rows, columns, rows], 0.5);
+    check::<f32>(&pools, (700, 1536, 701), [columns, rows, rows], 0.0);
+    check::<f64>(&pools, (700, 768, 701), [columns, rows, rows], 0.0);
+    // Beyond the size up to which an operand is copied for all.
+    check::<f32>(&pools, (33, 128_000, 33), [rows, columns, rows], 0.5);
+}
+
+#[test]
+fn products_on_several_threads_are_right() {
+    let threads = Threads::new(3).unwrap();
+    for shape in [(101, 1603, 53), (53, 1603, 101)] {
+        for orders in [[Order::Rows, Order::Columns, Order::Rows], [Order::Columns, Order::Rows, Order::Columns]] {
+            threads.run(|| check::<f32>(shape, orders, 1.5, 0.5));
+            threads.run(|| check::<f64>(shape, orders, 1.0, 0.0));
         }
     }
 }
