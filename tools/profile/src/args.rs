@@ -24,7 +24,11 @@ impl Arguments {
         if let Command::Train(options) = &command
             && let Err(message) = options.check()
         {
-            Self::command().error(ErrorKind::ArgumentConflict, message).exit();
+            let mut command = Self::command();
+            command.build();
+            // The subcommand's error shows its own usage.
+            let train = command.find_subcommand_mut("train").expect("train is a subcommand");
+            train.error(ErrorKind::ArgumentConflict, message).exit();
         }
         command
     }

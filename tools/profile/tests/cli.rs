@@ -221,6 +221,14 @@ fn options_that_cannot_be_are_refused_as_usage() {
 }
 
 #[test]
+fn options_that_do_not_go_together_show_the_usage_of_their_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = profile(directory.path()).args(["train", "--hidden", "3"]).assert().failure().get_output().clone();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("Usage: profile train"), "{message}");
+}
+
+#[test]
 fn an_instruction_set_that_is_not_there_is_refused_as_usage() {
     for command in ["train", "lecture"] {
         let message = refused(2, &[command], &[("LANEGRAD_ISA", "nosuch")]);
