@@ -3,6 +3,7 @@
 use lanegrad::data::{Images, Normalisation, synthetic};
 use lanegrad::init::{Initializer, Scheme};
 use lanegrad::kernels::parallel::Threads;
+use lanegrad::linear::{Bias, LinearClassifier, LinearTrainer};
 use lanegrad::nn::{BatchNorm, Dropout, Linear, Relu, Sequential, models};
 use lanegrad::optim::Optimizer;
 use lanegrad::shape::Shape;
@@ -140,5 +141,48 @@ fn a_strength_that_is_no_strength_is_refused() {
         let network = mlp(&data.train, Optimizer::sgd(0.1)).into_network();
         let refused = NetworkTrainer::new(network, Loss::Softmax, strength, Optimizer::sgd(0.1));
         assert!(matches!(refused, Err(Error::Setting(_))), "{strength}");
+    }
+}
+
+/// Images of 20 features and 4 classes.
+fn small_images(count: usize) -> Images {
+    let mut images = Images::new(20, 4, count);
+    for i in 0..count {
+        let label = i * i % 4;
+        let pixels: Vec<u8> =
+            (0..20).map(|d| ((i * 37 + d * d * 11) % 97 + 50 * usize::from(d % 4 == label)) as u8).collect();
+        images.push(&pixels, label as u32).unwrap();
+    }
+    images
+}
+
+/// One affine layer.
+fn affine(images: &Images) -> Network<f64> {
+    let mut tape = Tape::new();
+    let layer = Linear::new(&mut tape, "fc", 20, 4, &mut Initializer::new(Scheme::Zero, 0)).unwrap();
+    let layers = Sequential::new().with(layer);
+    Network { tape, model: Box::new(layers), image: 20.into(), normalisation: Normalisation::standardize(images) }
+}
+
+const SGD: Optimizer = Optimizer::Sgd { rate: 0.1 };
+
+#[test]
+fn one_affine_layer_is_the_linear_classifier() {
+    // More images than are evaluated at a time, and not a multiple of that.
+    let images = small_images(1203);
+    for loss in [Loss::Softmax, Loss::Hinge] {
+        let mut network = NetworkTrainer::new(affine(&images), loss, 0.01, SGD).unwrap();
+        let classifier = LinearClassifier::new(4, &Normalisation::standardize(&images), Bias::Separate).unwrap();
+        let mut linear = LinearTrainer::<f64>::new(classifier, loss, 0.01, SGD);
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-10 * (1.0 + b.abs());
+        for step in 0..20_u32 {
+            let index: Vec<u32> = (0..30 + step).map(|i| (i * 41 + step) % 1203).collect();
+            let (found, wanted) = (network.step(&images, &index).unwrap(), linear.step(&images, &index).unwrap());
+            assert!(close(found.data, wanted.data), "{loss:?}, step {step}: {found:?} for {wanted:?}");
+            assert!(close(found.regularisation, wanted.regularisation), "{loss:?}: {found:?} for {wanted:?}");
+        }
+        let (found, wanted) = (network.evaluate(&images).unwrap(), Trainer::evaluate(&mut linear, &images).unwrap());
+        assert!(close(found.loss, wanted.loss) && found.accuracy == wanted.accuracy, "{found:?} for {wanted:?}");
+        assert!(found.accuracy > 0.3);
     }
 }
