@@ -52,13 +52,13 @@ impl<T: Scalar> Pass<T> for Largest<'_, T> {
     const BACKWARD: bool = false;
     #[inline(always)]
     fn lanes<S: Isa, const WHOLE: bool>(self, isa: S, window: Window, y: &mut [T]) {
-        let load = |row: usize, col: usize| T::Lanes::<S>::read(isa, &self.0[window.input(row, col)]);
-        let mut largest = load(window.rows.start, window.cols.start);
+        let first = window.input(window.rows.start, window.cols.start);
+        let mut largest = T::Lanes::<S>::read(isa, &self.0[first]);
         // A comparison with NaN is false, so that the larger of two may lose one: it is kept apart.
         let mut nan = T::Lanes::<S>::splat(isa, T::ZERO);
         for row in window.rows.clone() {
             for col in window.cols.clone() {
-                let x = load(row, col);
+                let x = T::Lanes::<S>::read(isa, &self.0[window.input(row, col)]);
                 largest = largest.select_greater(isa, x, largest, x);
                 nan = x.select_equal(isa, x, nan, x);
             }
