@@ -4,9 +4,14 @@
 //! called in. How the work is cut never changes a result: each piece computes its elements in the same order whatever
 //! the other pieces are. A trainer enters a pool once an epoch ([`Threads::run`]), so that its workers stay awake from
 //! step to step.
+//!
+//! A child forked from a process that has used threads has none of them, so kernels run on the calling thread there. (A
+//! child whose parent started rayon's threads, but never had a kernel use them, cannot know.)
 
 use crate::error::Error;
 use crate::workspace;
+use std::cell::Cell;
+use std::sync::OnceLock;
 
 /// A pool of worker threads, started once.
 #[derive(Debug)]
@@ -45,7 +50,31 @@ impl Threads {
 
 /// Number of threads that a kernel called here would use.
 pub fn current() -> usize {
-    rayon::current_num_threads()
+    if ALONE.get() || is_forked() { 1 } else { rayon::current_num_threads() }
+}
+
+thread_local! {
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work`, and every kernel in it, on the calling thread alone, whatever pool that belongs to.
+pub fn alone<R>(work: impl FnOnce() -> R) -> R {
+    /// Restores what was, even if `work` panics.
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _restore = Restore(ALONE.replace(true));
+    work()
+}
+
+/// Whether this process was forked from one whose threads kernels have used: its pool came along, its threads did not.
+fn is_forked() -> bool {
+    static STARTED_BY: OnceLock<u32> = OnceLock::new();
+    let process = std::process::id();
+    *STARTED_BY.get_or_init(|| process) != process
 }
 
 /// Work over a range of items that can be cut anywhere.
@@ -126,6 +155,35 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn work_can_be_kept_on_its_thread() {
+        let pool = Threads::new(3).unwrap();
+        pool.run(|| {
+            let outer = std::thread::current().id();
+            let seen = alone(|| {
+                assert_eq!(current(), 1);
+                struct Where(usize, std::thread::ThreadId);
+                impl Divide for Where {
+                    fn length(&self) -> usize {
+                        self.0
+                    }
+                    fn split(self, at: usize) -> (Self, Self) {
+                        (Where(at, self.1), Where(self.0 - at, self.1))
+                    }
+                    fn run(self) {
+                        assert_eq!(self.0, 1000, "it is not even cut");
+                        assert_eq!(std::thread::current().id(), self.1);
+                    }
+                }
+                divide(Where(1000, outer), 1);
+                alone(current)
+            });
+            assert_eq!((seen, current()), (1, 3));
+            assert!(std::panic::catch_unwind(|| alone(|| panic!("on purpose"))).is_err());
+            assert_eq!(current(), 3);
+        });
     }
 
     #[test]
