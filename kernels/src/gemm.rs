@@ -13,12 +13,13 @@
 //! The semantics are those of BLAS: with `beta` zero C is not read; with `alpha` zero, or a depth of zero, C is scaled and A
 //! and B are not read; otherwise no factor is skipped, so a NaN in A or B reaches every element of C that depends on it.
 
+mod blocked;
 mod blocking;
 mod common;
 mod microkernel;
+mod narrow;
 mod pack;
 mod raw;
-pub(crate) mod skinny;
 
 pub use raw::{dgemm, sgemm};
 
@@ -26,11 +27,10 @@ use crate::dispatch;
 use crate::error::Error;
 use crate::isa::{Isa, Kernel, Lanes, Scalar};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::{self, Divide};
-use crate::workspace::with_scratch;
+use crate::parallel::Divide;
+use blocked::Blocked;
 use blocking::Blocking;
 use common::Common;
-use microkernel::{MicroKernel, Packed, Streamed};
 
 /// C <- alpha A B + beta C, for A of m x k, B of k x n, C of m x n elements, at any strides.
 ///
@@ -105,16 +105,20 @@ impl<T: Scalar> Kernel for Gemm<'_, T> {
         }
         let (path, operands) = choose::<S, T>(operands);
         let (m, n) = operands.c.shape();
+        let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
         match path {
-            Path::Narrow => skinny::run(isa, operands, grain(n * k)),
+            Path::Narrow => narrow::run(isa, operands, if is_small { m } else { grain(n * k) }),
             Path::Blocked { pack_a, pack_b } => {
+                let (blocking, common) = (Blocking::new::<S, T>(k, pack_a, pack_b), Common::Neither);
                 // Cut the longer side, in whole micro-tiles.
                 let along_rows = m >= n;
+                let product = Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common };
+                if is_small {
+                    return product.run();
+                }
                 let (step, each) =
                     if along_rows { (S::GEMM_ROWS, n * k) } else { (S::GEMM_VECTORS * T::Lanes::<S>::COUNT, m * k) };
-                let grain = grain(each).next_multiple_of(step);
-                let common = Common::Neither;
-                Blocked { isa, operands, pack_a, pack_b, along_rows, common }.divide(grain);
+                product.divide(grain(each).next_multiple_of(step));
             }
         }
     }
@@ -162,8 +166,10 @@ const NARROW: usize = 16;
 const NARROW_DEPTH: usize = 4;
 /// Bytes of a block of B that stays in a second-level cache where it lies, so that a copy would gain nothing.
 const UNPACKED_B: usize = 256 * 1024;
-/// Columns of C up to which a row of A is used too few times to pay for a copy.
-const UNPACKED_A_COLUMNS: usize = 512;
+/// Lines of a set of the first-level cache.
+const WAYS: usize = 8;
+/// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
+const PACKED_A: usize = 64;
 
 /// The way that a product takes, and its operands turned so that it can: C's columns adjacent if possible.
 fn choose<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T>) {
@@ -172,9 +178,9 @@ fn choose<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T
     let (m, n) = operands.c.shape();
     let streams = |wide: MatRef<'_, T>| wide.col_stride() == 1;
     if m <= NARROW && streams(operands.b) {
-        (Path::Blocked { pack_a: true, pack_b: false }, operands)
+        blocked::<S, T>(operands)
     } else if n <= NARROW && streams(operands.a.transposed()) {
-        (Path::Blocked { pack_a: true, pack_b: false }, transposed(operands))
+        blocked::<S, T>(transposed(operands))
     } else if n <= NARROW && deep && operands.a.col_stride() == 1 {
         (Path::Narrow, operands)
     } else if m <= NARROW && deep && operands.b.row_stride() == 1 {
@@ -189,11 +195,20 @@ fn choose<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T
 /// The blocked way, with copies of A and B where they pay.
 fn blocked<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T>) {
     let (k, n) = operands.b.shape();
-    let depth = Blocking::new::<S, T>(k).depth;
-    let pack_b = operands.b.col_stride() != 1 || depth.saturating_mul(n) > UNPACKED_B / size_of::<T>();
+    let m = operands.a.rows();
+    let depth = Blocking::new::<S, T>(k, false, false).depth;
+    // What is used in one micro-tile only is not copied.
+    let reused = m > S::GEMM_ROWS;
+    let far = reused && depth.saturating_mul(n) > UNPACKED_B / size_of::<T>();
+    let pack_b = operands.b.col_stride() != 1 || far;
     // Rows whole pages apart share a cache set, which has fewer lines than a panel has rows.
     let row_bytes = operands.a.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
-    let pack_a = operands.a.col_stride() != 1 || n > UNPACKED_A_COLUMNS || row_bytes.is_multiple_of(4096);
+    let (row_stride, col_stride) = (operands.a.row_stride(), operands.a.col_stride());
+    let pack_a = match (row_stride, col_stride) {
+        (_, 1) => row_bytes.is_multiple_of(4096) && m > WAYS,
+        (1, _) => n > PACKED_A,
+        _ => true,
+    };
     (Path::Blocked { pack_a, pack_b }, operands)
 }
 
@@ -203,186 +218,7 @@ fn transposed<T: Scalar>(operands: Operands<'_, T>) -> Operands<'_, T> {
     Operands { alpha, a: b.transposed(), b: a.transposed(), beta, c: c.transposed() }
 }
 
-/// A part of the rows or columns of a blocked product.
-struct Blocked<'a, S, T> {
-    isa: S,
-    operands: Operands<'a, T>,
-    pack_a: bool,
-    pack_b: bool,
-    along_rows: bool,
-    /// What all parts read, if it was copied for all of them.
-    common: Common<'a, T>,
-}
-
-impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
-    /// Shares the work among threads, in pieces of a multiple of `grain`.
-    ///
-    /// What each of several pieces would copy for itself is copied once.
-    fn divide(self, grain: usize) {
-        let (a, b) = (self.operands.a, self.operands.b);
-        let k = a.cols();
-        let extent = match self.along_rows {
-            true if self.pack_b => Some(common::padded::<S, T>(b.cols())),
-            false if self.pack_a => Some(a.rows()),
-            _ => None,
-        };
-        let length = extent.and_then(|extent| common::length::<T>(extent, k));
-        let is_cut = parallel::current() > 1 && self.length() > grain;
-        let Some(length) = length.filter(|_| is_cut) else {
-            return parallel::divide(self, grain);
-        };
-        with_scratch(length, |packed: &mut [T]| {
-            let Self { isa, operands, pack_a, pack_b, along_rows, .. } = self;
-            let (matrix, of_a) = if along_rows { (b, false) } else { (a, true) };
-            common::pack_all(isa, matrix, of_a, Blocking::new::<S, T>(k).depth, packed);
-            let common = if of_a { Common::A(packed) } else { Common::B(packed) };
-            parallel::divide(Blocked { isa, operands, pack_a, pack_b, along_rows, common }, grain);
-        });
-    }
-}
-
-impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
-    fn length(&self) -> usize {
-        if self.along_rows { self.operands.c.rows() } else { self.operands.c.cols() }
-    }
-
-    fn split(self, at: usize) -> (Self, Self) {
-        let Operands { alpha, a, b, beta, c } = self.operands;
-        let part = |a, b, c| Self { operands: Operands { alpha, a, b, beta, c }, ..self };
-        if self.along_rows {
-            let ((a_top, a_bottom), (c_top, c_bottom)) = (a.split_rows(at), c.split_rows(at));
-            (part(a_top, b, c_top), part(a_bottom, b, c_bottom))
-        } else {
-            let ((b_left, b_right), (c_left, c_right)) = (b.split_cols(at), c.split_cols(at));
-            (part(a, b_left, c_left), part(a, b_right, c_right))
-        }
-    }
-
-    /// The loops over blocks: A's rows (MC), the depth (KC), B's columns (NC).
-    fn run(self) {
-        let Operands { alpha, a, b, beta, mut c } = self.operands;
-        let (m, n) = c.shape();
-        let k = a.cols();
-        let blocking = Blocking::new::<S, T>(k);
-        // Without packing, only the columns beyond the last whole micro-tile are copied.
-        let tile_cols = S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
-        let block_cols = if self.pack_b { blocking.cols.min(n) } else { n };
-        let (own_a, own_b) = match self.common {
-            Common::Neither => (self.pack_a, true),
-            Common::A(_) => (false, true),
-            Common::B(_) => (self.pack_a, false),
-        };
-        let a_length = if own_a { pack::a_length(blocking.rows.min(m), blocking.depth) } else { 0 };
-        let b_cols = if self.pack_b { block_cols } else { n % tile_cols };
-        let b_length = if own_b { pack::b_length::<S, T>(b_cols, blocking.depth) } else { 0 };
-        with_scratch(a_length + b_length, |scratch: &mut [T]| {
-            let (a_packed, b_packed) = scratch.split_at_mut(a_length);
-            for i in (0..m).step_by(blocking.rows) {
-                let rows = blocking.rows.min(m - i);
-                for p in (0..k).step_by(blocking.depth) {
-                    let depth = blocking.depth.min(k - p);
-                    let beta = if p == 0 { beta } else { T::ONE };
-                    let a_block = part(a, i, rows, p, depth);
-                    let a_block = match self.common {
-                        Common::A(all) => BlockOfA::Packed(&all[m * p + i * depth..][..rows * depth]),
-                        _ if self.pack_a => {
-                            pack::pack_a(self.isa, a_block, a_packed);
-                            BlockOfA::Packed(a_packed)
-                        }
-                        _ => BlockOfA::Streamed(a_block),
-                    };
-                    for j in (0..n).step_by(block_cols) {
-                        let cols = block_cols.min(n - j);
-                        let view = part(b, p, depth, j, cols);
-                        let b_block = match self.common {
-                            Common::B(all) => {
-                                let packed = &all[common::padded::<S, T>(n) * p + j * depth..];
-                                BlockOfB { packed, streamed: 0, view }
-                            }
-                            _ => {
-                                let streamed = if self.pack_b { 0 } else { cols - cols % tile_cols };
-                                pack::pack_b(self.isa, view.split_cols(streamed).1, b_packed);
-                                BlockOfB { packed: b_packed, streamed, view }
-                            }
-                        };
-                        let target = c.reborrow().split_rows(i).1.split_rows(rows).0;
-                        let target = target.split_cols(j).1.split_cols(cols).0;
-                        macro_kernel(self.isa, alpha, a_block, b_block, beta, target);
-                    }
-                }
-            }
-        });
-    }
-}
-
 /// The part of `matrix` that starts at (`row`, `col`) and has `rows` x `cols` elements.
 fn part<T: Scalar>(matrix: MatRef<'_, T>, row: usize, rows: usize, col: usize, cols: usize) -> MatRef<'_, T> {
     matrix.split_rows(row).1.split_rows(rows).0.split_cols(col).1.split_cols(cols).0
-}
-
-/// A block of B: its first `streamed` columns are read where they lie, the others from `packed`.
-struct BlockOfB<'a, T> {
-    packed: &'a [T],
-    streamed: usize,
-    view: MatRef<'a, T>,
-}
-
-impl<T: Scalar> BlockOfB<'_, T> {
-    /// Where the micropanel that starts at column `j` lies, and its row stride; `width` is its width in whole vectors.
-    fn panel(&self, j: usize, width: usize) -> (*const T, isize) {
-        if j < self.streamed {
-            (self.view.element(0, j), self.view.row_stride())
-        } else {
-            // All panels before this one are full ones, so `depth` rows of the columns before it precede it.
-            let depth = self.view.rows();
-            (self.packed[(j - self.streamed) * depth..][..width * depth].as_ptr(), width as isize)
-        }
-    }
-}
-
-/// A block of A: copied, or where it lies.
-#[derive(Clone, Copy)]
-enum BlockOfA<'a, T> {
-    Packed(&'a [T]),
-    Streamed(MatRef<'a, T>),
-}
-
-/// C <- alpha A B + beta C for one block: the loops over micropanels of A, then of B.
-fn macro_kernel<S: Isa, T: Scalar>(
-    isa: S,
-    alpha: T,
-    a: BlockOfA<'_, T>,
-    b: BlockOfB<'_, T>,
-    beta: T,
-    c: MatMut<'_, T>,
-) {
-    let lanes = T::Lanes::<S>::COUNT;
-    let depth = b.view.rows();
-    let (rows, cols) = c.shape();
-    for i in (0..rows).step_by(S::GEMM_ROWS) {
-        let height = S::GEMM_ROWS.min(rows - i);
-        for j in (0..cols).step_by(S::GEMM_VECTORS * lanes) {
-            let width = (S::GEMM_VECTORS * lanes).min(cols - j);
-            let vectors = width.div_ceil(lanes);
-            let (b, b_stride) = b.panel(j, vectors * lanes);
-            let (c_row_stride, c_col_stride) = (c.row_stride(), c.col_stride());
-            let c = c.element(i, j);
-            // The micropanels of A and B have `depth` steps of `height` rows and of `vectors` whole vectors, and the tile of
-            // C has `height` rows of `width` elements, as a `MicroKernel` needs.
-            match &a {
-                BlockOfA::Packed(packed) => {
-                    let a = Packed(packed[i * depth..][..height * depth].as_ptr());
-                    let kernel =
-                        MicroKernel { depth, a, b, b_stride, alpha, beta, c, c_row_stride, c_col_stride, cols: width };
-                    isa.gemm_tile(height, vectors, kernel);
-                }
-                BlockOfA::Streamed(view) => {
-                    let a = Streamed { first: view.element(i, 0), row_stride: view.row_stride() };
-                    let kernel =
-                        MicroKernel { depth, a, b, b_stride, alpha, beta, c, c_row_stride, c_col_stride, cols: width };
-                    isa.gemm_tile(height, vectors, kernel);
-                }
-            }
-        }
-    }
 }

@@ -93,6 +93,8 @@ impl<K: TileKernel, const A: usize, const B: usize> Kernel for Tile<K, A, B> {
 pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     /// The level whose instructions this token proves.
     const LEVEL: Level;
+    /// Whether [`Lanes::load_partial`] is one masked instruction, fit for an inner loop.
+    const MASKS: bool;
     /// Rows of the GEMM micro-tile (MR).
     const GEMM_ROWS: usize;
     /// Vectors in a row of the GEMM micro-tile (NR = this many times the lane count).

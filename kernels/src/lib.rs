@@ -41,6 +41,7 @@ pub mod update;
 
 mod dot_tile;
 mod error;
+mod groups;
 #[doc(hidden)]
 pub mod instances;
 mod workspace;

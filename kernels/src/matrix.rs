@@ -29,6 +29,13 @@ impl Layout {
         if self.rows == 0 || self.cols == 0 {
             return Ok(());
         }
+        if let (Ok(row), Ok(col)) = (usize::try_from(self.row_stride), usize::try_from(self.col_stride)) {
+            // What is usual, without 128 bits.
+            let down = (self.rows - 1).checked_mul(row);
+            let across = (self.cols - 1).checked_mul(col);
+            let last = down.zip(across).and_then(|(down, across)| down.checked_add(across)?.checked_add(offset));
+            return last.filter(|&last| last < length).map(|_| ()).ok_or(error);
+        }
         // 128 bits hold these: the product of the extents fits 64 bits, and so does each stride.
         let down = (self.rows as i128 - 1) * self.row_stride as i128;
         let across = (self.cols as i128 - 1) * self.col_stride as i128;
@@ -52,6 +59,13 @@ impl Layout {
         }
         if self.cols == 1 {
             return if row == 0 { Err(error) } else { Ok(()) };
+        }
+        // What is usual: a row ends before the next one starts, or a column.
+        let (along_row, along_col) = ((self.cols - 1).checked_mul(col), (self.rows - 1).checked_mul(row));
+        if along_row.is_some_and(|length| col > 0 && length < row)
+            || along_col.is_some_and(|length| row > 0 && length < col)
+        {
+            return Ok(());
         }
         let divisor = greatest_common_divisor(row, col);
         let overlap = divisor == 0 || (col / divisor < self.rows && row / divisor < self.cols);

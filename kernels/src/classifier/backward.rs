@@ -5,7 +5,7 @@ use super::epilogue::WeightEpilogue;
 use super::fold::FOLD_BLOCK;
 use crate::dispatch;
 use crate::error::Error;
-use crate::gemm::skinny::groups;
+use crate::groups::groups;
 use crate::isa::{Element, Isa, Kernel, Lanes, Scalar, TileKernel};
 use crate::matrix::MatRef;
 use crate::parallel::{self, Divide};

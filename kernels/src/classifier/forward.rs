@@ -6,7 +6,7 @@ use super::{Linear, Loss, Samples, ScoreBlock};
 use crate::dispatch;
 use crate::dot_tile::{DotTile, MAX_EXTENT};
 use crate::error::Error;
-use crate::gemm::skinny::groups;
+use crate::groups::groups;
 use crate::isa::{Element, Isa, Kernel, Lanes, Scalar};
 use crate::matrix::MatMut;
 use crate::parallel::{self, Divide};

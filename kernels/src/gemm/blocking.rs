@@ -22,17 +22,18 @@ pub(super) struct Blocking {
 }
 
 impl Blocking {
-    /// The blocks of a product of depth `k`.
+    /// The blocks of a product of depth `k`, of which A and B may be copied: what is read where it lies is not cut.
     ///
     /// KC decides in which order an element's products are added, so it follows from level, type and `k` alone.
-    pub fn new<S: Isa, T: Scalar>(k: usize) -> Self {
+    #[inline]
+    pub fn new<S: Isa, T: Scalar>(k: usize, pack_a: bool, pack_b: bool) -> Self {
         let size = size_of::<T>();
-        let tile_cols = S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
         let deepest = A_PANEL_BYTES / (S::GEMM_ROWS * size);
-        let blocks = k.div_ceil(deepest).max(1);
-        let depth = k.div_ceil(blocks).max(1);
-        let rows = multiple_below(A_BLOCK_BYTES / (depth * size), S::GEMM_ROWS);
-        let cols = multiple_below(B_BLOCK_BYTES / (depth * size), tile_cols).min(4096);
+        let depth = if k <= deepest { k.max(1) } else { k.div_ceil(k.div_ceil(deepest)) };
+        let tile_cols = S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
+        let rows = if pack_a { multiple_below(A_BLOCK_BYTES / (depth * size), S::GEMM_ROWS) } else { usize::MAX };
+        let cols =
+            if pack_b { multiple_below(B_BLOCK_BYTES / (depth * size), tile_cols).min(4096) } else { usize::MAX };
         Self { depth, rows, cols }
     }
 }

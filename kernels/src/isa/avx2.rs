@@ -44,6 +44,7 @@ fn first_of_four(_: Avx2, count: usize) -> __m256i {
 
 impl Isa for Avx2 {
     const LEVEL: Level = Level::Avx2;
+    const MASKS: bool = true;
     // 12 accumulators, 2 vectors of B and one broadcast of A: 15 of 16 registers.
     const GEMM_ROWS: usize = 6;
     const GEMM_VECTORS: usize = 2;

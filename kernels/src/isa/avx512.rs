@@ -42,6 +42,7 @@ fn first(count: usize) -> u16 {
 
 impl Isa for Avx512 {
     const LEVEL: Level = Level::Avx512;
+    const MASKS: bool = true;
     // 24 accumulators, 2 vectors of B and one broadcast of A: 27 of 32 registers, 14 loads for 24 multiply-adds.
     const GEMM_ROWS: usize = 12;
     const GEMM_VECTORS: usize = 2;

@@ -25,6 +25,7 @@ fn trampoline<K: Kernel>(isa: Portable, kernel: K) -> K::Output {
 
 impl Isa for Portable {
     const LEVEL: Level = Level::Portable;
+    const MASKS: bool = false;
     // 8 accumulators, 2 vectors of B, one broadcast of A and one product: 12 of SSE2's 16 registers.
     const GEMM_ROWS: usize = 4;
     const GEMM_VECTORS: usize = 2;

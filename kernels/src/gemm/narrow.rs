@@ -3,6 +3,7 @@
 use super::{Operands, write_scaled};
 use crate::aligned::padded_row;
 use crate::dot_tile::{DotTile, MAX_EXTENT};
+use crate::groups::groups;
 use crate::isa::{Isa, Scalar};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{self, Divide};
@@ -78,35 +79,6 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
                 }
             }
             first += rows;
-        }
-    }
-}
-
-/// Cuts `count` into as few groups of at most `most` as possible, of nearly equal size: (first, size) of each.
-pub(crate) fn groups(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let number = count.div_ceil(most);
-    (0..number).map(move |i| {
-        let first = count * i / number;
-        (first, count * (i + 1) / number - first)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::groups;
-
-    #[test]
-    fn groups_cover_the_count_evenly() {
-        for count in 0..40 {
-            let all: Vec<_> = groups(count, 5).collect();
-            let mut next = 0;
-            for &(first, size) in &all {
-                assert_eq!(first, next);
-                assert!((1..=5).contains(&size));
-                next += size;
-            }
-            assert_eq!(next, count);
-            assert_eq!(all.len(), count.div_ceil(5));
         }
     }
 }

@@ -1,0 +1,260 @@
+//! The blocked way through a product: the loops over blocks, panels and tiles.
+
+use super::blocking::Blocking;
+use super::common::{self, Common};
+use super::microkernel::{MicroKernel, PanelOfA, Tile};
+use super::pack::{self, FormOfA};
+use super::{Operands, part};
+use crate::groups::groups;
+use crate::isa::{Isa, Lanes, MAX_LANES, Scalar};
+use crate::matrix::{MatMut, MatRef};
+use crate::parallel::{self, Divide};
+use crate::workspace::with_scratch;
+
+/// A part of the rows or columns of a blocked product.
+pub(super) struct Blocked<'a, S, T> {
+    pub isa: S,
+    pub operands: Operands<'a, T>,
+    pub blocking: Blocking,
+    pub pack_a: bool,
+    pub pack_b: bool,
+    pub along_rows: bool,
+    /// What all parts read, if it was copied for all of them.
+    pub common: Common<'a, T>,
+}
+
+impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
+    /// Shares the work among threads, in pieces of a multiple of `grain`.
+    ///
+    /// What each of several pieces would copy for itself is copied once.
+    pub fn divide(self, grain: usize) {
+        if self.length() <= grain || parallel::current() == 1 {
+            return self.run();
+        }
+        let (a, b) = (self.operands.a, self.operands.b);
+        let k = a.cols();
+        let length = match self.along_rows {
+            true if self.pack_b => common::length::<T>(common::padded::<S, T>(b.cols()), k),
+            false if self.pack_a => common::length_of_a(a, self.blocking.depth),
+            _ => None,
+        };
+        let Some(length) = length else {
+            return parallel::divide(self, grain);
+        };
+        with_scratch(length, |packed: &mut [T]| {
+            let (matrix, of_a) = if self.along_rows { (b, false) } else { (a, true) };
+            common::pack_all(self.isa, matrix, of_a, self.blocking.depth, packed);
+            let common = if of_a { Common::A(packed) } else { Common::B(packed) };
+            let Self { isa, operands, blocking, pack_a, pack_b, along_rows, .. } = self;
+            parallel::divide(Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common }, grain);
+        });
+    }
+
+    /// The loops over blocks: A's rows (MC), the depth (KC), B's columns (NC).
+    fn loops(self, a_packed: &mut [T], b_packed: &mut [T]) {
+        let Self { isa, operands, blocking, pack_a, pack_b, common, .. } = self;
+        let Operands { alpha, a, b, beta, mut c } = operands;
+        let (m, n) = c.shape();
+        let k = a.cols();
+        let block_cols = if pack_b { blocking.cols.min(n) } else { n };
+        for i in (0..m).step_by(blocking.rows) {
+            let rows = blocking.rows.min(m - i);
+            for p in (0..k).step_by(blocking.depth) {
+                let depth = blocking.depth.min(k - p);
+                let beta = if p == 0 { beta } else { T::ONE };
+                let a_block = part(a, i, rows, p, depth);
+                let a_block = match common {
+                    Common::A(all) => common::block_of_a(a, all, blocking.depth, (i, p), (rows, depth)),
+                    _ if pack_a => pack::pack_a(isa, a_block, a_packed),
+                    _ => FormOfA::Rows(a_block),
+                };
+                for j in (0..n).step_by(block_cols) {
+                    let cols = block_cols.min(n - j);
+                    let view = part(b, p, depth, j, cols);
+                    let b_block = match common {
+                        Common::B(all) => {
+                            let packed = &all[common::padded::<S, T>(n) * p + j * depth..];
+                            BlockOfB { packed, streamed: 0, view }
+                        }
+                        _ => {
+                            let streamed = if pack_b { 0 } else { streamed::<S, T>(cols) };
+                            if streamed < cols {
+                                pack::pack_b(isa, view.split_cols(streamed).1, b_packed);
+                            }
+                            BlockOfB { packed: b_packed, streamed, view }
+                        }
+                    };
+                    let target = c.reborrow().split_rows(i).1.split_rows(rows).0;
+                    let target = target.split_cols(j).1.split_cols(cols).0;
+                    macro_kernel(isa, alpha, a_block, b_block, beta, target);
+                }
+            }
+        }
+    }
+}
+
+impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
+    fn length(&self) -> usize {
+        if self.along_rows { self.operands.c.rows() } else { self.operands.c.cols() }
+    }
+
+    fn split(self, at: usize) -> (Self, Self) {
+        let Operands { alpha, a, b, beta, c } = self.operands;
+        let part = |a, b, c| Self { operands: Operands { alpha, a, b, beta, c }, ..self };
+        if self.along_rows {
+            let ((a_top, a_bottom), (c_top, c_bottom)) = (a.split_rows(at), c.split_rows(at));
+            (part(a_top, b, c_top), part(a_bottom, b, c_bottom))
+        } else {
+            let ((b_left, b_right), (c_left, c_right)) = (b.split_cols(at), c.split_cols(at));
+            (part(a, b_left, c_left), part(a, b_right, c_right))
+        }
+    }
+
+    fn run(self) {
+        let (m, n) = self.operands.c.shape();
+        let (a, b) = (self.operands.a, self.operands.b);
+        let Blocking { depth, rows, cols } = self.blocking;
+        if !self.pack_a && !self.pack_b && a.cols() <= depth && streamed::<S, T>(n) == n {
+            // One block, read where it lies.
+            let Operands { alpha, beta, c, .. } = self.operands;
+            return macro_kernel(self.isa, alpha, FormOfA::Rows(a), BlockOfB::streamed(b), beta, c);
+        }
+        let own_a = self.pack_a && !matches!(self.common, Common::A(_));
+        let own_b = !matches!(self.common, Common::B(_));
+        let a_length = if own_a { pack::a_length(a, rows.min(m), depth) } else { 0 };
+        let b_cols = if self.pack_b { cols.min(n) } else { n - streamed::<S, T>(n) };
+        let b_length = if own_b { pack::b_length::<S, T>(b_cols, depth) } else { 0 };
+        if a_length + b_length == 0 {
+            return self.loops(&mut [], &mut []);
+        }
+        with_scratch(a_length + b_length, |scratch: &mut [T]| {
+            let (a_packed, b_packed) = scratch.split_at_mut(a_length);
+            self.loops(a_packed, b_packed);
+        });
+    }
+}
+
+/// Columns of a B of `cols` columns that are read where they lie, if B is not packed: all, or those that fill whole tiles.
+fn streamed<S: Isa, T: Scalar>(cols: usize) -> usize {
+    if S::MASKS { cols } else { cols - cols % (S::GEMM_VECTORS * T::Lanes::<S>::COUNT) }
+}
+
+/// A block of B: its first `streamed` columns are read where they lie, the others from `packed`.
+struct BlockOfB<'a, T> {
+    packed: &'a [T],
+    streamed: usize,
+    view: MatRef<'a, T>,
+}
+
+impl<'a, T: Scalar> BlockOfB<'a, T> {
+    /// All of `view`, read where it lies.
+    fn streamed(view: MatRef<'a, T>) -> Self {
+        Self { packed: &[], streamed: view.cols(), view }
+    }
+
+    /// Where the micropanel that starts at column `j` lies, and its row stride; `width` is its width in whole vectors.
+    fn panel(&self, j: usize, width: usize) -> (*const T, isize) {
+        if j < self.streamed {
+            (self.view.element(0, j), self.view.row_stride())
+        } else {
+            // All panels before this one are full ones, so `depth` rows of the columns before it precede it.
+            let depth = self.view.rows();
+            (self.packed[(j - self.streamed) * depth..][..width * depth].as_ptr(), width as isize)
+        }
+    }
+}
+
+/// C <- alpha A B + beta C for one block: the loops over micropanels of A, then of B.
+fn macro_kernel<S: Isa, T: Scalar>(
+    isa: S,
+    alpha: T,
+    a: FormOfA<'_, T>,
+    b: BlockOfB<'_, T>,
+    beta: T,
+    mut c: MatMut<'_, T>,
+) {
+    match a {
+        FormOfA::Rows(view) => {
+            for (i, height) in groups(c.rows(), S::GEMM_ROWS) {
+                let first = view.element(i, 0);
+                let panel = if view.col_stride() == 1 {
+                    PanelOfA { first, stride: view.row_stride(), across: false }
+                } else {
+                    PanelOfA { first, stride: view.col_stride(), across: true }
+                };
+                row_of_tiles(isa, alpha, panel, &b, beta, c.reborrow().split_rows(i).1.split_rows(height).0);
+            }
+        }
+        FormOfA::Panels(packed) => {
+            let depth = b.view.rows();
+            for i in (0..c.rows()).step_by(S::GEMM_ROWS) {
+                let height = S::GEMM_ROWS.min(c.rows() - i);
+                let first = packed[i * depth..][..height * depth].as_ptr();
+                let panel = PanelOfA { first, stride: height as isize, across: true };
+                row_of_tiles(isa, alpha, panel, &b, beta, c.reborrow().split_rows(i).1.split_rows(height).0);
+            }
+        }
+    }
+}
+
+/// The tiles of at most MR rows of C, whose rows of A are `a`, one after the other.
+#[inline(always)]
+fn row_of_tiles<S: Isa, T: Scalar>(
+    isa: S,
+    alpha: T,
+    a: PanelOfA<T>,
+    b: &BlockOfB<'_, T>,
+    beta: T,
+    mut c: MatMut<'_, T>,
+) {
+    let lanes = T::Lanes::<S>::COUNT;
+    let (rows, n) = c.shape();
+    for j in (0..n).step_by(S::GEMM_VECTORS * lanes) {
+        let cols = (S::GEMM_VECTORS * lanes).min(n - j);
+        let (panel, b_stride) = b.panel(j, cols.next_multiple_of(lanes));
+        let is_cut = j < b.streamed && !cols.is_multiple_of(lanes);
+        // The micropanels of A and B have as many steps as B's block has rows, each of `rows` rows and of as many whole
+        // vectors as `cols` need, the last of which is not whole if the tile is cut.
+        let (depth, c_stride, target) = (b.view.rows(), c.row_stride(), c.element(0, j));
+        let tile = Tile { depth, a, b: panel, b_stride, alpha, beta, c: target, c_stride, rows, cols };
+        if c.col_stride() == 1 {
+            compute(isa, tile, is_cut);
+        } else {
+            compute_scattered(isa, tile, is_cut, c.reborrow().split_cols(j).1.split_cols(cols).0);
+        }
+    }
+}
+
+/// Computes a tile of a C whose columns are adjacent.
+#[inline(always)]
+fn compute<S: Isa, T: Scalar>(isa: S, tile: Tile<T>, is_cut: bool) {
+    let (rows, vectors) = (tile.rows, tile.cols.div_ceil(T::Lanes::<S>::COUNT));
+    match (tile.a.across, is_cut) {
+        (false, false) => isa.gemm_tile(rows, vectors, MicroKernel::<T, false, false>(&tile)),
+        (false, true) => isa.gemm_tile(rows, vectors, MicroKernel::<T, false, true>(&tile)),
+        (true, false) => isa.gemm_tile(rows, vectors, MicroKernel::<T, true, false>(&tile)),
+        (true, true) => isa.gemm_tile(rows, vectors, MicroKernel::<T, true, true>(&tile)),
+    }
+}
+
+/// The most elements a micro-tile has at any level: 12 rows of 2 vectors.
+const MAX_TILE: usize = 12 * 2 * MAX_LANES;
+
+/// Computes a tile of any C, through one on the stack, by the same vector operations.
+#[inline(never)]
+fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: Tile<T>, is_cut: bool, mut c: MatMut<'_, T>) {
+    let (rows, cols) = c.shape();
+    let mut copy = [T::ZERO; MAX_TILE];
+    let copy = &mut copy[..rows * cols];
+    let elements = (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j)));
+    if tile.beta != T::ZERO {
+        for (x, (i, j)) in copy.iter_mut().zip(elements.clone()) {
+            *x = *c.at_mut(i, j);
+        }
+    }
+    compute(isa, Tile { c: copy.as_mut_ptr(), c_stride: cols as isize, ..tile }, is_cut);
+    for (&x, (i, j)) in copy.iter().zip(elements) {
+        // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
+        unsafe { c.element(i, j).write(x) };
+    }
+}
