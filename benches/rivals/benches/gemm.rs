@@ -19,7 +19,14 @@ use std::process::{Command, ExitCode};
 /// What matrixmultiply takes its number of threads from.
 const MATRIXMULTIPLY_THREADS: &str = "MATMUL_NUM_THREADS";
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> Result<ExitCode> {
     // Cargo marks benches with an argument of its own.
     let arguments: Vec<_> = std::env::args_os().filter(|argument| argument != "--bench").collect();
     let options = Options::parse_from(&arguments);
@@ -27,7 +34,6 @@ fn main() -> Result<ExitCode> {
         print!("{}", table::markdown(&record::read(path)?));
         return Ok(ExitCode::SUCCESS);
     }
-    warn_about_pins();
     if options.set == Set::Sweep && options.shapes.is_empty() {
         sweep::run(&options)?;
         return Ok(ExitCode::SUCCESS);
@@ -35,6 +41,7 @@ fn main() -> Result<ExitCode> {
     if let Some(threads) = options.threads.map(ThreadCount::get)
         && std::env::var(MATRIXMULTIPLY_THREADS).is_ok_and(|value| value == threads.to_string())
     {
+        warn_about_pins();
         compare::run(&options, threads)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -103,7 +103,7 @@ fn agree<T: Number>(contestants: &[Box<dyn Contestant<T>>], shape: Shape) -> Res
 pub fn measure<T: Number>(setting: &Setting, contestants: &[Box<dyn Contestant<T>>], shape: Shape) -> Result<Vec<Row>> {
     let rates = interleave(contestants, &mut Product::uniform(shape), setting.level, setting.rounds)?;
     let peak = median(&rates.peak);
-    let row = |contestant: &Box<dyn Contestant<T>>, theirs: &Vec<f64>| Row {
+    let row = |contestant: &dyn Contestant<T>, theirs: &[f64]| Row {
         date: setting.date.clone(),
         cpu: setting.cpu.clone(),
         level: setting.level.to_string(),
@@ -121,7 +121,7 @@ pub fn measure<T: Number>(setting: &Setting, contestants: &[Box<dyn Contestant<T
         rounds: setting.rounds,
         paired_ratio: three_decimals(paired_ratio(&rates.contestants[0], theirs)),
     };
-    Ok(contestants.iter().zip(&rates.contestants).map(|(contestant, theirs)| row(contestant, theirs)).collect())
+    Ok(contestants.iter().zip(&rates.contestants).map(|(contestant, theirs)| row(&**contestant, theirs)).collect())
 }
 
 fn three_decimals(value: f64) -> f64 {

@@ -17,12 +17,13 @@ pub struct Standing<'a> {
 }
 
 impl<'a> Standing<'a> {
-    /// The standing in the last run among the rows of one shape, in which ours comes before the rivals'.
+    /// The standing in the last run with rivals among the rows of one shape; in each run ours comes first.
     ///
-    /// None if there is no row of ours, or no rival's after it.
+    /// None if there is none.
     pub fn of(rows: &[&'a Row]) -> Option<Self> {
-        let at = rows.iter().rposition(|row| row.contestant == lanegrad::NAME)?;
-        let rivals = rows[at + 1..].iter().copied();
+        let is_ours = |row: &Row| row.contestant == lanegrad::NAME;
+        let at = rows.windows(2).rposition(|pair| is_ours(pair[0]) && !is_ours(pair[1]))?;
+        let rivals = rows[at + 1..].iter().copied().take_while(|row| !is_ours(row));
         let best = rivals.max_by(|left, right| left.gflops_median.total_cmp(&right.gflops_median))?;
         Some(Self { ours: rows[at], best })
     }
@@ -73,6 +74,7 @@ mod tests {
             row("lanegrad", 16, 60.0),
             row("slow", 16, 30.0),
             row("fast", 16, 40.0),
+            row("lanegrad", 16, 70.0),
         ];
         let standing = Standing::of(&rows.iter().collect::<Vec<_>>()).unwrap();
         assert_eq!((standing.best.contestant.as_str(), standing.ratio()), ("fast", 1.5));
