@@ -160,10 +160,8 @@ enum Path {
     Blocked { pack_a: bool, pack_b: bool },
 }
 
-/// A side of C this short is served by at most two micro-tiles or four dot tiles.
+/// A side of C this short is served by at most two micro-tiles.
 const NARROW: usize = 16;
-/// The depth, in vectors, from which summing along it pays for adding up the lanes at the end.
-const NARROW_DEPTH: usize = 4;
 /// Bytes of a block of B that stays in a second-level cache where it lies, so that a copy would gain nothing.
 const UNPACKED_B: usize = 256 * 1024;
 /// Lines of a set of the first-level cache.
@@ -174,16 +172,15 @@ const PACKED_A: usize = 64;
 /// The way that a product takes, and its operands turned so that it can: C's columns adjacent if possible.
 fn choose<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T>) {
     let k = operands.a.cols();
-    let deep = k >= NARROW_DEPTH * T::Lanes::<S>::COUNT;
     let (m, n) = operands.c.shape();
     let streams = |wide: MatRef<'_, T>| wide.col_stride() == 1;
     if m <= NARROW && streams(operands.b) {
         blocked::<S, T>(operands)
     } else if n <= NARROW && streams(operands.a.transposed()) {
         blocked::<S, T>(transposed(operands))
-    } else if n <= NARROW && deep && operands.a.col_stride() == 1 {
+    } else if operands.a.col_stride() == 1 && narrow::pays::<S, T>(n, k, is_thrashing(operands.a)) {
         (Path::Narrow, operands)
-    } else if m <= NARROW && deep && operands.b.row_stride() == 1 {
+    } else if operands.b.row_stride() == 1 && narrow::pays::<S, T>(m, k, is_thrashing(operands.b.transposed())) {
         (Path::Narrow, transposed(operands))
     } else if operands.c.row_stride().unsigned_abs() < operands.c.col_stride().unsigned_abs() {
         blocked::<S, T>(transposed(operands))
@@ -201,15 +198,20 @@ fn blocked<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, 
     let reused = m > S::GEMM_ROWS;
     let far = reused && depth.saturating_mul(n) > UNPACKED_B / size_of::<T>();
     let pack_b = operands.b.col_stride() != 1 || far;
-    // Rows whole pages apart share a cache set, which has fewer lines than a panel has rows.
-    let row_bytes = operands.a.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
     let (row_stride, col_stride) = (operands.a.row_stride(), operands.a.col_stride());
     let pack_a = match (row_stride, col_stride) {
-        (_, 1) => row_bytes.is_multiple_of(4096) && m > WAYS,
+        (_, 1) => is_thrashing(operands.a),
         (1, _) => n > PACKED_A,
         _ => true,
     };
     (Path::Blocked { pack_a, pack_b }, operands)
+}
+
+/// Whether the rows of a panel of A evict one another: rows whole pages apart share a set of the first-level cache, which has
+/// fewer lines than a panel has rows.
+fn is_thrashing<T: Scalar>(a: MatRef<'_, T>) -> bool {
+    let row_bytes = a.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
+    a.rows() > WAYS && row_bytes.is_multiple_of(4096)
 }
 
 /// The same product with rows as columns: C' = B' A'.
@@ -221,4 +223,21 @@ fn transposed<T: Scalar>(operands: Operands<'_, T>) -> Operands<'_, T> {
 /// The part of `matrix` that starts at (`row`, `col`) and has `rows` x `cols` elements.
 fn part<T: Scalar>(matrix: MatRef<'_, T>, row: usize, rows: usize, col: usize, cols: usize) -> MatRef<'_, T> {
     matrix.split_rows(row).1.split_rows(rows).0.split_cols(col).1.split_cols(cols).0
+}
+
+/// Runs `work` on a copy of `c` and its row stride, and writes the copy back: for a C whose columns are not adjacent.
+fn through_copy<T: Scalar>(mut c: MatMut<'_, T>, beta: T, copy: &mut [T], work: impl FnOnce(*mut T, isize)) {
+    let (rows, cols) = c.shape();
+    let copy = &mut copy[..rows * cols];
+    let elements = (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j)));
+    if beta != T::ZERO {
+        for (x, (i, j)) in copy.iter_mut().zip(elements.clone()) {
+            *x = *c.at_mut(i, j);
+        }
+    }
+    work(copy.as_mut_ptr(), cols as isize);
+    for (&x, (i, j)) in copy.iter().zip(elements) {
+        // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
+        unsafe { c.element(i, j).write(x) };
+    }
 }

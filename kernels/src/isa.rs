@@ -103,6 +103,8 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     const SCORE_ROWS: usize;
     /// Classes of the score micro-tile.
     const SCORE_CLASSES: usize;
+    /// Rows of the micro-tile of a narrow product, for each number of pairs of columns from 0 to 8; at most 8.
+    const PAIR_ROWS: [usize; 9];
     /// Classes of the weight-gradient micro-tile.
     const GRADIENT_CLASSES: usize;
     /// Vectors of features in the weight-gradient micro-tile.
@@ -125,6 +127,9 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     /// Runs a score micro-kernel for `rows` of 1 or `SCORE_ROWS` and `classes` in `1..=SCORE_CLASSES`, as
     /// `run::<S, rows, classes>`.
     fn score_tile<K: TileKernel>(self, rows: usize, classes: usize, kernel: K) -> K::Output;
+
+    /// Runs the micro-kernel of a narrow product for `pairs` in `1..=8`, as `run::<S, PAIR_ROWS[pairs], pairs>`.
+    fn pair_tile<K: TileKernel>(self, pairs: usize, kernel: K) -> K::Output;
 
     /// Runs a weight-gradient micro-kernel for `classes` in `1..=GRADIENT_CLASSES` and `vectors` of 1 or
     /// `GRADIENT_VECTORS`, as `run::<S, classes, vectors>`.
@@ -281,6 +286,18 @@ pub trait Lanes<S: Isa, T: Scalar>: Copy {
     /// `source` is valid for reads of `count` elements.
     unsafe fn load_partial(isa: S, source: *const T, count: usize) -> Self;
 
+    /// `COUNT / 2` elements from `source`, twice.
+    ///
+    /// # Safety
+    /// `source` is valid for reads of `COUNT / 2` elements.
+    unsafe fn load_twice(isa: S, source: *const T) -> Self;
+
+    /// `count < COUNT / 2` elements from `source`, filled up with zeros, twice.
+    ///
+    /// # Safety
+    /// `source` is valid for reads of `count` elements.
+    unsafe fn load_twice_partial(isa: S, source: *const T, count: usize) -> Self;
+
     /// `COUNT` bytes from `source`, each converted to `T` (exactly).
     ///
     /// # Safety
@@ -327,6 +344,12 @@ pub trait Lanes<S: Isa, T: Scalar>: Copy {
     fn significand(self, isa: S) -> Self;
     /// The sum of all lanes, added pairwise in a fixed order.
     fn reduce_sum(self, isa: S) -> T;
+
+    /// Sums of neighbours, where lanes i and i ^ `D` are neighbours: of `self` in the lanes whose number lacks the bit `D`, of
+    /// `other` in those that have it. `D` is a power of two less than `COUNT / 2`.
+    fn add_neighbours<const D: usize>(self, isa: S, other: Self) -> Self;
+    /// Lane 0, the first of the upper half, lane 1, the second of the upper half, and so on.
+    fn interleave_halves(self, isa: S) -> Self;
 
     /// The greater of the two; NaN where either is.
     #[inline(always)]

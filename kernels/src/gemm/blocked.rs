@@ -164,6 +164,9 @@ impl<'a, T: Scalar> BlockOfB<'a, T> {
     }
 }
 
+/// Bytes of a C that is left in the nearest cache by whoever uses it.
+const NEAR: usize = 16 * 1024;
+
 /// C <- alpha A B + beta C for one block: the loops over micropanels of A, then of B.
 fn macro_kernel<S: Isa, T: Scalar>(
     isa: S,
@@ -173,6 +176,7 @@ fn macro_kernel<S: Isa, T: Scalar>(
     beta: T,
     mut c: MatMut<'_, T>,
 ) {
+    let is_far = c.rows().saturating_mul(c.cols()) > NEAR / size_of::<T>();
     match a {
         FormOfA::Rows(view) => {
             for (i, height) in groups(c.rows(), S::GEMM_ROWS) {
@@ -182,7 +186,7 @@ fn macro_kernel<S: Isa, T: Scalar>(
                 } else {
                     PanelOfA { first, stride: view.col_stride(), across: true }
                 };
-                row_of_tiles(isa, alpha, panel, &b, beta, c.reborrow().split_rows(i).1.split_rows(height).0);
+                row_of_tiles(isa, alpha, panel, &b, beta, is_far, c.reborrow().split_rows(i).1.split_rows(height).0);
             }
         }
         FormOfA::Panels(packed) => {
@@ -191,7 +195,7 @@ fn macro_kernel<S: Isa, T: Scalar>(
                 let height = S::GEMM_ROWS.min(c.rows() - i);
                 let first = packed[i * depth..][..height * depth].as_ptr();
                 let panel = PanelOfA { first, stride: height as isize, across: true };
-                row_of_tiles(isa, alpha, panel, &b, beta, c.reborrow().split_rows(i).1.split_rows(height).0);
+                row_of_tiles(isa, alpha, panel, &b, beta, is_far, c.reborrow().split_rows(i).1.split_rows(height).0);
             }
         }
     }
@@ -205,6 +209,7 @@ fn row_of_tiles<S: Isa, T: Scalar>(
     a: PanelOfA<T>,
     b: &BlockOfB<'_, T>,
     beta: T,
+    is_far: bool,
     mut c: MatMut<'_, T>,
 ) {
     let lanes = T::Lanes::<S>::COUNT;
@@ -216,7 +221,7 @@ fn row_of_tiles<S: Isa, T: Scalar>(
         // The micropanels of A and B have as many steps as B's block has rows, each of `rows` rows and of as many whole
         // vectors as `cols` need, the last of which is not whole if the tile is cut.
         let (depth, c_stride, target) = (b.view.rows(), c.row_stride(), c.element(0, j));
-        let tile = Tile { depth, a, b: panel, b_stride, alpha, beta, c: target, c_stride, rows, cols };
+        let tile = Tile { depth, a, b: panel, b_stride, alpha, beta, c: target, c_stride, is_far, rows, cols };
         if c.col_stride() == 1 {
             compute(isa, tile, is_cut);
         } else {
@@ -242,19 +247,8 @@ const MAX_TILE: usize = 12 * 2 * MAX_LANES;
 
 /// Computes a tile of any C, through one on the stack, by the same vector operations.
 #[inline(never)]
-fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: Tile<T>, is_cut: bool, mut c: MatMut<'_, T>) {
-    let (rows, cols) = c.shape();
-    let mut copy = [T::ZERO; MAX_TILE];
-    let copy = &mut copy[..rows * cols];
-    let elements = (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j)));
-    if tile.beta != T::ZERO {
-        for (x, (i, j)) in copy.iter_mut().zip(elements.clone()) {
-            *x = *c.at_mut(i, j);
-        }
-    }
-    compute(isa, Tile { c: copy.as_mut_ptr(), c_stride: cols as isize, ..tile }, is_cut);
-    for (&x, (i, j)) in copy.iter().zip(elements) {
-        // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
-        unsafe { c.element(i, j).write(x) };
-    }
+fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: Tile<T>, is_cut: bool, c: MatMut<'_, T>) {
+    super::through_copy(c, tile.beta, &mut [T::ZERO; MAX_TILE], |c, c_stride| {
+        compute(isa, Tile { c, c_stride, ..tile }, is_cut);
+    });
 }

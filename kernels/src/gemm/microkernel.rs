@@ -2,9 +2,6 @@
 
 use crate::isa::{Isa, Lanes, Scalar, TileKernel};
 
-/// Steps of the depth that take long enough for a tile of C to arrive from memory.
-const PREFETCH_DEPTH: usize = 64;
-
 /// Where a micro-kernel finds its rows of A: the element of row `i` at step `p` lies at `first + i stride + p`, or, if
 /// `across` rows are adjacent, at `first + i + p stride`.
 #[derive(Clone, Copy)]
@@ -25,6 +22,8 @@ pub(super) struct Tile<T> {
     /// The first element of the tile of C, whose columns are adjacent.
     pub c: *mut T,
     pub c_stride: isize,
+    /// Whether C lies further out than in the nearest cache.
+    pub is_far: bool,
     /// Rows of C, and columns: more than all vectors but the last have, and at most as many as all have.
     pub rows: usize,
     pub cols: usize,
@@ -46,10 +45,10 @@ impl<T: Scalar, const ACROSS: bool, const CUT: bool> TileKernel for MicroKernel<
 
     #[inline(always)]
     fn run<S: Isa, const ROWS: usize, const VECTORS: usize>(self, isa: S) {
-        // C may lie far out, and its tile is wanted when the sums are done.
-        if self.0.depth >= PREFETCH_DEPTH {
+        if self.0.is_far {
+            // The tile to the right comes next: it is on its way while this one is computed.
             for i in 0..ROWS {
-                for v in 0..VECTORS {
+                for v in VECTORS..2 * VECTORS {
                     isa.prefetch(self.line(i).wrapping_add(v * T::Lanes::<S>::COUNT));
                 }
             }

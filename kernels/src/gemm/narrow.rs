@@ -1,34 +1,41 @@
-//! Products with at most a few columns, whose rows are adjacent along the depth: nothing wide is packed.
+//! Products with a few columns and a long depth: the vectors lie along the depth.
+//!
+//! With ten columns, vectors along the columns would waste six lanes of sixteen. Here a vector holds two columns of B, half a
+//! vector of each along the depth, and meets the same half vector of a row of A twice: `n` columns take `n / 2` multiply-adds
+//! for each half vector of depth, none of them wasted if `n` is even, and the few sums that a vector ends with are added up
+//! across the vectors of a whole row of C at once.
 
-use super::{Operands, write_scaled};
-use crate::aligned::padded_row;
-use crate::dot_tile::{DotTile, MAX_EXTENT};
-use crate::groups::groups;
-use crate::isa::{Isa, Scalar};
+use super::{Operands, pack};
+use crate::isa::{Isa, Lanes, MAX_LANES, Scalar, TileKernel};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{self, Divide};
 use crate::workspace::with_scratch;
 
+/// The most columns of B.
+pub(super) const COLUMNS: usize = 16;
+/// The most rows of a tile at any level.
+const MAX_ROWS: usize = 8;
+/// Vectors of a half of C's columns that are added up together.
+const MAX_PAIRS: usize = COLUMNS / 2;
+
+/// Multiply-adds that adding up the sums of a row costs, about.
+const REDUCTION: usize = 12;
+
+/// Whether vectors along the depth take fewer cycles for a row of C than vectors along its `n` columns, where the rows of A
+/// would be copied (`copied`) or not.
+pub(super) fn pays<S: Isa, T: Scalar>(n: usize, k: usize, copied: bool) -> bool {
+    let lanes = T::Lanes::<S>::COUNT;
+    let (pairs, half) = (n.div_ceil(2), lanes / 2);
+    let copies = if copied { k } else { 0 };
+    n <= COLUMNS && pairs * k.div_ceil(half) + REDUCTION < n.div_ceil(lanes) * k + copies
+}
+
 /// C <- alpha A B + beta C, where A's rows are adjacent along the depth and B is narrow.
-///
-/// B is copied once so that its columns are adjacent, unless they are.
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: usize) {
     let Operands { alpha, a, b, beta, c } = operands;
-    let columns = b.transposed();
-    if columns.col_stride() == 1 {
-        return parallel::divide(NarrowProduct { isa, alpha, a, columns, beta, c }, grain);
-    }
-    let (width, depth) = columns.shape();
-    let stride = padded_row(depth, size_of::<T>());
-    with_scratch(width * stride, |copy| {
-        for (j, line) in copy.chunks_exact_mut(stride).enumerate() {
-            for (p, x) in line[..depth].iter_mut().enumerate() {
-                *x = columns.at(j, p);
-            }
-        }
-        let columns = MatRef::with_strides(copy, 0, width, depth, stride as isize, 1)
-            .expect("the copy has the size that was asked for");
-        parallel::divide(NarrowProduct { isa, alpha, a, columns, beta, c }, grain);
+    with_scratch(pack::pairs_length::<S, T>(b), |pairs: &mut [T]| {
+        pack::pack_pairs::<S, T>(b, pairs);
+        parallel::divide(NarrowProduct { isa, alpha, a, pairs, beta, c }, grain);
     });
 }
 
@@ -36,7 +43,8 @@ struct NarrowProduct<'a, S, T> {
     isa: S,
     alpha: T,
     a: MatRef<'a, T>,
-    columns: MatRef<'a, T>,
+    /// B, packed in pairs of columns.
+    pairs: &'a [T],
     beta: T,
     c: MatMut<'a, T>,
 }
@@ -53,32 +61,171 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
     }
 
     fn run(self) {
-        let mut sums = [[T::ZERO; MAX_EXTENT]; MAX_EXTENT];
-        let mut first = 0;
-        while first < self.a.rows() {
-            let rows = if self.a.rows() - first >= S::SCORE_ROWS { S::SCORE_ROWS } else { 1 };
-            let parts = self.columns.rows().div_ceil(S::SCORE_CLASSES);
-            for (part, (j, classes)) in groups(self.columns.rows(), S::SCORE_CLASSES).enumerate() {
-                let row = |i: usize| self.a.element((first + i).min(self.a.rows() - 1), 0);
-                let tile = DotTile {
-                    rows: std::array::from_fn(row),
-                    ahead: std::array::from_fn(|i| row(i + rows)),
-                    part: (part, parts),
-                    weights: self.columns.element(j, 0),
-                    weight_stride: self.columns.row_stride(),
-                    length: self.a.cols(),
-                    sums: &mut sums,
-                };
-                tile.compute(self.isa, rows, classes);
-                for (i, sums) in sums[..rows].iter().enumerate() {
-                    for (c, &sum) in sums[..classes].iter().enumerate() {
-                        let target = self.c.element(first + i, j + c);
-                        // SAFETY: C has this element, which may be uninitialised if `beta` is zero.
-                        unsafe { write_scaled(target, self.alpha * sum, self.beta) };
+        let Self { isa, alpha, a, pairs: b, beta, mut c } = self;
+        let (m, cols) = c.shape();
+        let pairs = cols.div_ceil(2);
+        let height = S::PAIR_ROWS[pairs];
+        for first in (0..m).step_by(height) {
+            // A tile always has its height: the last repeats the last row.
+            let rows = std::array::from_fn(|i| a.element((first + i).min(m - 1), 0));
+            let (depth, count) = (a.cols(), height.min(m - first));
+            assert!(b.len() >= depth.next_multiple_of(T::Lanes::<S>::COUNT / 2) * 2 * pairs);
+            let tile = PairTile {
+                rows,
+                b: b.as_ptr(),
+                depth,
+                alpha,
+                beta,
+                c: c.element(first, 0),
+                c_stride: c.row_stride(),
+                count,
+                cols,
+            };
+            if c.col_stride() == 1 {
+                isa.pair_tile(pairs, &tile);
+            } else {
+                let mut copy = [T::ZERO; MAX_ROWS * COLUMNS];
+                let target = c.reborrow().split_rows(first).1.split_rows(count).0;
+                let mut tile = tile;
+                super::through_copy(target, beta, &mut copy, |c, c_stride| {
+                    (tile.c, tile.c_stride) = (c, c_stride);
+                    isa.pair_tile(pairs, &tile);
+                });
+            }
+        }
+    }
+}
+
+/// A few rows of C <- alpha A B + beta C.
+///
+/// Whoever makes one promises that each of the tile's rows of A has `depth` readable elements, that `b` holds the tile's
+/// pairs of columns in whole half vectors of that depth, and that `count` rows of C, `c_stride` apart, are readable and
+/// writable in `cols` adjacent elements. With `beta` zero, C is not read.
+struct PairTile<T> {
+    rows: [*const T; MAX_ROWS],
+    b: *const T,
+    depth: usize,
+    alpha: T,
+    beta: T,
+    c: *mut T,
+    c_stride: isize,
+    count: usize,
+    cols: usize,
+}
+
+impl<T: Scalar> TileKernel for &PairTile<T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa, const ROWS: usize, const PAIRS: usize>(self, isa: S) {
+        // SAFETY: whoever makes a `PairTile` promises A and B.
+        let sums = unsafe { self.accumulate::<S, ROWS, PAIRS>(isa) };
+        for (r, sums) in sums.iter().enumerate() {
+            if r < self.count {
+                // SAFETY: whoever makes a `PairTile` promises `count` rows of C.
+                unsafe { self.update(isa, self.c.wrapping_offset(r as isize * self.c_stride), sums) };
+            }
+        }
+    }
+}
+
+impl<T: Scalar> PairTile<T> {
+    /// `sums[r][p]`: row r of A times pair p of B's columns, half a vector of partial sums for each of the two.
+    ///
+    /// # Safety
+    /// What the maker of a `PairTile` promises of A and B.
+    #[inline(always)]
+    unsafe fn accumulate<S: Isa, const ROWS: usize, const PAIRS: usize>(&self, isa: S) -> [[T::Lanes<S>; PAIRS]; ROWS] {
+        let lanes = T::Lanes::<S>::COUNT;
+        let half = lanes / 2;
+        let (whole, rest) = (self.depth / half, self.depth % half);
+        let zero = T::Lanes::<S>::splat(isa, T::ZERO);
+        let mut sums = [[zero; PAIRS]; ROWS];
+        let mut b = self.b;
+        for v in 0..whole {
+            let mut x = [zero; ROWS];
+            for (x, row) in x.iter_mut().zip(&self.rows) {
+                let source = row.wrapping_add(v * half);
+                // SAFETY: half a vector from here on lies within the row's `depth` elements.
+                *x = unsafe { T::Lanes::<S>::load_twice(isa, source) };
+            }
+            for p in 0..PAIRS {
+                // SAFETY: `b` holds `PAIRS` vectors for each half vector of depth.
+                let w = unsafe { T::Lanes::<S>::load(isa, b.wrapping_add(p * lanes)) };
+                for (sums, &x) in sums.iter_mut().zip(&x) {
+                    sums[p] = x.mul_add(isa, w, sums[p]);
+                }
+            }
+            b = b.wrapping_add(PAIRS * lanes);
+        }
+        if rest > 0 {
+            for (sums, row) in sums.iter_mut().zip(&self.rows) {
+                // SAFETY: `rest` elements are what is left of the row, and `b` is filled up to a whole half vector.
+                unsafe {
+                    let x = T::Lanes::<S>::load_twice_partial(isa, row.wrapping_add(whole * half), rest);
+                    for (p, sum) in sums.iter_mut().enumerate() {
+                        *sum = x.mul_add(isa, T::Lanes::<S>::load(isa, b.wrapping_add(p * lanes)), *sum);
                     }
                 }
             }
-            first += rows;
+        }
+        sums
+    }
+
+    /// Adds up the partial sums of a row and writes `alpha sums + beta C` to the row of C at `c`.
+    ///
+    /// # Safety
+    /// What the maker of a `PairTile` promises of a row of C.
+    #[inline(always)]
+    unsafe fn update<S: Isa, const PAIRS: usize>(&self, isa: S, c: *mut T, sums: &[T::Lanes<S>; PAIRS]) {
+        let lanes = T::Lanes::<S>::COUNT;
+        let half = lanes / 2;
+        let alpha = T::Lanes::<S>::splat(isa, self.alpha);
+        let beta = T::Lanes::<S>::splat(isa, self.beta);
+        // As many pairs as a half vector has lanes make a whole vector of C.
+        for first in (0..PAIRS).step_by(half) {
+            let mut merged = [sums[first]; MAX_LANES / 2];
+            for (i, sum) in merged.iter_mut().enumerate().take(half) {
+                *sum = sums[(first + i).min(PAIRS - 1)];
+            }
+            if half > 1 {
+                merged = merge::<S, T, 1>(isa, merged, half);
+            }
+            if half > 2 {
+                merged = merge::<S, T, 2>(isa, merged, half / 2);
+            }
+            if half > 4 {
+                merged = merge::<S, T, 4>(isa, merged, half / 4);
+            }
+            let row = merged[0].interleave_halves(isa).mul(isa, alpha);
+            let target = c.wrapping_add(2 * first);
+            let width = self.cols - 2 * first;
+            // SAFETY: `width` elements of the row are left from here on.
+            unsafe {
+                if width >= lanes {
+                    let old = || T::Lanes::<S>::load(isa, target);
+                    let new = if self.beta != T::ZERO { beta.mul_add(isa, old(), row) } else { row };
+                    new.store(isa, target);
+                } else {
+                    let old = || T::Lanes::<S>::load_partial(isa, target, width);
+                    let new = if self.beta != T::ZERO { beta.mul_add(isa, old(), row) } else { row };
+                    new.store_partial(isa, target, width);
+                }
+            }
         }
     }
+}
+
+/// Adds neighbours at a distance of `D` lanes in the first `count` vectors, two vectors into one.
+#[inline(always)]
+fn merge<S: Isa, T: Scalar, const D: usize>(
+    isa: S,
+    sums: [T::Lanes<S>; MAX_PAIRS],
+    count: usize,
+) -> [T::Lanes<S>; MAX_PAIRS] {
+    let mut merged = sums;
+    for i in 0..count / 2 {
+        merged[i] = sums[2 * i].add_neighbours::<D>(isa, sums[2 * i + 1]);
+    }
+    merged
 }

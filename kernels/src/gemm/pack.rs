@@ -190,3 +190,50 @@ fn transpose<S: Isa, T: Scalar>(isa: S, source: MatRef<'_, T>, apart: usize, tar
         }
     }
 }
+
+/// Elements that [`pack_pairs`] writes for `b`.
+pub(super) fn pairs_length<S: Isa, T: Scalar>(b: MatRef<'_, T>) -> usize {
+    let half = T::Lanes::<S>::COUNT / 2;
+    b.rows().next_multiple_of(half) * b.cols().next_multiple_of(2)
+}
+
+/// Copies a narrow `b` (depth x cols) in pairs of columns: for each half vector of depth, for each pair, that of the first
+/// column and that of the second. What is missing is zero.
+pub(super) fn pack_pairs<S: Isa, T: Scalar>(b: MatRef<'_, T>, packed: &mut [T]) {
+    let half = T::Lanes::<S>::COUNT / 2;
+    let (depth, cols) = b.shape();
+    let step = half * cols.next_multiple_of(2);
+    let by_blocks = b.col_stride() == 1 && cols >= BLOCK && half >= BLOCK;
+    for (first, target) in (0..depth).step_by(half).zip(packed.chunks_exact_mut(step)) {
+        if by_blocks && first + half <= depth {
+            for p in (0..half).step_by(BLOCK) {
+                let rows: [&[T]; BLOCK] = std::array::from_fn(|r| b.row(first + p + r));
+                transpose_narrow(rows, &mut target[p..], half);
+            }
+        } else {
+            for p in 0..half.min(depth - first) {
+                for j in 0..cols {
+                    target[j * half + p] = b.at(first + p, j);
+                }
+            }
+        }
+        for p in depth - first..half {
+            (0..cols).for_each(|j| target[j * half + p] = T::ZERO);
+        }
+        target[cols * half..].fill(T::ZERO);
+    }
+}
+
+/// Writes column j of the four rows to `target` from `j apart` on. The rows have at least four elements.
+#[inline(always)]
+fn transpose_narrow<T: Scalar>(rows: [&[T]; BLOCK], target: &mut [T], apart: usize) {
+    let cols = rows[0].len();
+    for col in (0..cols).step_by(BLOCK) {
+        // The last block overlaps the one before it: it writes the same again.
+        let from = col.min(cols - BLOCK);
+        let block = rows.map(|row| *row[from..].first_chunk().expect("the rows are long enough"));
+        for (j, column) in T::transpose(block).iter().enumerate() {
+            target[(from + j) * apart..][..BLOCK].copy_from_slice(column);
+        }
+    }
+}

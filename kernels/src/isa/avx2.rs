@@ -51,6 +51,8 @@ impl Isa for Avx2 {
     // 10 accumulators, 2 vectors of samples and one of weights: 13 of 16 registers, 7 loads for 10 multiply-adds.
     const SCORE_ROWS: usize = 2;
     const SCORE_CLASSES: usize = 5;
+    // r p accumulators, r rows of A and one vector of B: at most 16 registers.
+    const PAIR_ROWS: [usize; 9] = [0, 4, 4, 3, 3, 2, 2, 1, 1];
     // 10 accumulators, 2 vectors of features and one broadcast: 13 of 16 registers.
     const GRADIENT_CLASSES: usize = 5;
     const GRADIENT_VECTORS: usize = 2;
@@ -98,6 +100,20 @@ impl Isa for Avx2 {
         }
     }
 
+    fn pair_tile<K: TileKernel>(self, pairs: usize, kernel: K) -> K::Output {
+        match pairs {
+            1 => self.vectorize(Tile::<K, 4, 1>(kernel)),
+            2 => self.vectorize(Tile::<K, 4, 2>(kernel)),
+            3 => self.vectorize(Tile::<K, 3, 3>(kernel)),
+            4 => self.vectorize(Tile::<K, 3, 4>(kernel)),
+            5 => self.vectorize(Tile::<K, 2, 5>(kernel)),
+            6 => self.vectorize(Tile::<K, 2, 6>(kernel)),
+            7 => self.vectorize(Tile::<K, 1, 7>(kernel)),
+            8 => self.vectorize(Tile::<K, 1, 8>(kernel)),
+            _ => unreachable!("a tile of {pairs} pairs of columns"),
+        }
+    }
+
     fn gradient_tile<K: TileKernel>(self, classes: usize, vectors: usize, kernel: K) -> K::Output {
         match (classes, vectors) {
             (1, 1) => self.vectorize(Tile::<K, 1, 1>(kernel)),
@@ -138,6 +154,19 @@ impl Lanes<Avx2, f32> for __m256 {
     unsafe fn load_partial(isa: Avx2, source: *const f32, count: usize) -> Self {
         // SAFETY: the token proves AVX2; masked-out lanes are not read, and the caller promises the others.
         unsafe { _mm256_maskload_ps(source, first_of_eight(isa, count)) }
+    }
+    #[inline(always)]
+    unsafe fn load_twice(_: Avx2, source: *const f32) -> Self {
+        // SAFETY: the token proves AVX2; the caller promises 4 readable elements.
+        unsafe { _mm256_broadcast_ps(&_mm_loadu_ps(source)) }
+    }
+    #[inline(always)]
+    unsafe fn load_twice_partial(isa: Avx2, source: *const f32, count: usize) -> Self {
+        // SAFETY: the token proves AVX2; masked-out lanes are not read, and the caller promises the others.
+        unsafe {
+            let four = _mm_maskload_ps(source, _mm256_castsi256_si128(first_of_eight(isa, count)));
+            _mm256_set_m128(four, four)
+        }
     }
     #[inline(always)]
     unsafe fn load_bytes(_: Avx2, source: *const u8) -> Self {
@@ -227,6 +256,32 @@ impl Lanes<Avx2, f32> for __m256 {
         }
     }
     #[inline(always)]
+    fn add_neighbours<const D: usize>(self, _: Avx2, other: Self) -> Self {
+        const { assert!(D == 1 || D == 2 || D == 4) };
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            match D {
+                1 => {
+                    let (near, far) = (_mm256_blend_ps::<0xAA>(self, other), _mm256_blend_ps::<0xAA>(other, self));
+                    _mm256_add_ps(near, _mm256_permute_ps::<0b10_11_00_01>(far))
+                }
+                2 => {
+                    let (near, far) = (_mm256_blend_ps::<0xCC>(self, other), _mm256_blend_ps::<0xCC>(other, self));
+                    _mm256_add_ps(near, _mm256_permute_ps::<0b01_00_11_10>(far))
+                }
+                _ => {
+                    let (near, far) = (_mm256_blend_ps::<0xF0>(self, other), _mm256_blend_ps::<0xF0>(other, self));
+                    _mm256_add_ps(near, _mm256_permute2f128_ps::<0x01>(far, far))
+                }
+            }
+        }
+    }
+    #[inline(always)]
+    fn interleave_halves(self, _: Avx2) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_permutevar8x32_ps(self, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)) }
+    }
+    #[inline(always)]
     fn reduce_sum(self, _: Avx2) -> f32 {
         // SAFETY: the token proves AVX2.
         unsafe {
@@ -254,6 +309,19 @@ impl Lanes<Avx2, f64> for __m256d {
     unsafe fn load_partial(isa: Avx2, source: *const f64, count: usize) -> Self {
         // SAFETY: the token proves AVX2; masked-out lanes are not read, and the caller promises the others.
         unsafe { _mm256_maskload_pd(source, first_of_four(isa, count)) }
+    }
+    #[inline(always)]
+    unsafe fn load_twice(_: Avx2, source: *const f64) -> Self {
+        // SAFETY: the token proves AVX2; the caller promises 2 readable elements.
+        unsafe { _mm256_broadcast_pd(&_mm_loadu_pd(source)) }
+    }
+    #[inline(always)]
+    unsafe fn load_twice_partial(isa: Avx2, source: *const f64, count: usize) -> Self {
+        // SAFETY: the token proves AVX2; masked-out lanes are not read, and the caller promises the others.
+        unsafe {
+            let two = _mm_maskload_pd(source, _mm256_castsi256_si128(first_of_four(isa, count)));
+            _mm256_set_m128d(two, two)
+        }
     }
     #[inline(always)]
     unsafe fn load_bytes(_: Avx2, source: *const u8) -> Self {
@@ -346,6 +414,25 @@ impl Lanes<Avx2, f64> for __m256d {
             let fraction = _mm256_castsi256_pd(_mm256_set1_epi64x(0x000F_FFFF_FFFF_FFFF));
             _mm256_or_pd(_mm256_and_pd(self, fraction), _mm256_set1_pd(1.0))
         }
+    }
+    #[inline(always)]
+    fn add_neighbours<const D: usize>(self, _: Avx2, other: Self) -> Self {
+        const { assert!(D == 1 || D == 2 || D == 4) };
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            if D == 1 {
+                let (near, far) = (_mm256_blend_pd::<0b1010>(self, other), _mm256_blend_pd::<0b1010>(other, self));
+                _mm256_add_pd(near, _mm256_permute_pd::<0b0101>(far))
+            } else {
+                let (near, far) = (_mm256_blend_pd::<0b1100>(self, other), _mm256_blend_pd::<0b1100>(other, self));
+                _mm256_add_pd(near, _mm256_permute2f128_pd::<0x01>(far, far))
+            }
+        }
+    }
+    #[inline(always)]
+    fn interleave_halves(self, _: Avx2) -> Self {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_permute4x64_pd::<0b11_01_10_00>(self) }
     }
     #[inline(always)]
     fn reduce_sum(self, _: Avx2) -> f64 {

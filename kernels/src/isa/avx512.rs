@@ -49,6 +49,8 @@ impl Isa for Avx512 {
     // 25 accumulators, 5 vectors of samples and one of weights: 31 of 32 registers, 10 loads for 25 multiply-adds.
     const SCORE_ROWS: usize = 5;
     const SCORE_CLASSES: usize = 5;
+    // A tile of r rows and p pairs has r p accumulators, r rows of A and one vector of B: at most 31 of 32 registers.
+    const PAIR_ROWS: [usize; 9] = [0, 8, 8, 7, 6, 5, 4, 3, 3];
     // 20 accumulators, 4 vectors of features (one cache line of bytes) and one broadcast: 25 of 32 registers.
     const GRADIENT_CLASSES: usize = 5;
     const GRADIENT_VECTORS: usize = 4;
@@ -108,6 +110,20 @@ impl Isa for Avx512 {
         }
     }
 
+    fn pair_tile<K: TileKernel>(self, pairs: usize, kernel: K) -> K::Output {
+        match pairs {
+            1 => self.vectorize(Tile::<K, 8, 1>(kernel)),
+            2 => self.vectorize(Tile::<K, 8, 2>(kernel)),
+            3 => self.vectorize(Tile::<K, 7, 3>(kernel)),
+            4 => self.vectorize(Tile::<K, 6, 4>(kernel)),
+            5 => self.vectorize(Tile::<K, 5, 5>(kernel)),
+            6 => self.vectorize(Tile::<K, 4, 6>(kernel)),
+            7 => self.vectorize(Tile::<K, 3, 7>(kernel)),
+            8 => self.vectorize(Tile::<K, 3, 8>(kernel)),
+            _ => unreachable!("a tile of {pairs} pairs of columns"),
+        }
+    }
+
     fn gradient_tile<K: TileKernel>(self, classes: usize, vectors: usize, kernel: K) -> K::Output {
         match (classes, vectors) {
             (1, 1) => self.vectorize(Tile::<K, 1, 1>(kernel)),
@@ -148,6 +164,16 @@ impl Lanes<Avx512, f32> for __m512 {
     unsafe fn load_partial(_: Avx512, source: *const f32, count: usize) -> Self {
         // SAFETY: the token proves AVX-512; masked-out lanes are not read, and the caller promises the others.
         unsafe { _mm512_maskz_loadu_ps(first(count), source) }
+    }
+    #[inline(always)]
+    unsafe fn load_twice(_: Avx512, source: *const f32) -> Self {
+        // SAFETY: the token proves AVX-512; the caller promises 8 readable elements.
+        unsafe { _mm512_broadcast_f32x8(_mm256_loadu_ps(source)) }
+    }
+    #[inline(always)]
+    unsafe fn load_twice_partial(_: Avx512, source: *const f32, count: usize) -> Self {
+        // SAFETY: the token proves AVX-512; masked-out lanes are not read, and the caller promises the others.
+        unsafe { _mm512_broadcast_f32x8(_mm256_maskz_loadu_ps(first(count) as u8, source)) }
     }
     #[inline(always)]
     unsafe fn load_bytes(_: Avx512, source: *const u8) -> Self {
@@ -225,6 +251,30 @@ impl Lanes<Avx512, f32> for __m512 {
         unsafe { _mm512_getmant_ps::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_SRC>(self) }
     }
     #[inline(always)]
+    fn add_neighbours<const D: usize>(self, _: Avx512, other: Self) -> Self {
+        const { assert!(D == 1 || D == 2 || D == 4) };
+        let mask = [0xAAAA, 0xCCCC, 0xF0F0][D.trailing_zeros() as usize];
+        // SAFETY: the token proves AVX-512.
+        unsafe {
+            let near = _mm512_mask_blend_ps(mask, self, other);
+            let far = _mm512_mask_blend_ps(mask, other, self);
+            let swapped = match D {
+                1 => _mm512_permute_ps::<0b10_11_00_01>(far),
+                2 => _mm512_permute_ps::<0b01_00_11_10>(far),
+                _ => _mm512_shuffle_f32x4::<0b10_11_00_01>(far, far),
+            };
+            _mm512_add_ps(near, swapped)
+        }
+    }
+    #[inline(always)]
+    fn interleave_halves(self, _: Avx512) -> Self {
+        // SAFETY: the token proves AVX-512.
+        unsafe {
+            let order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+            _mm512_permutexvar_ps(order, self)
+        }
+    }
+    #[inline(always)]
     fn reduce_sum(self, _: Avx512) -> f32 {
         // SAFETY: the token proves AVX-512.
         unsafe {
@@ -254,6 +304,16 @@ impl Lanes<Avx512, f64> for __m512d {
     unsafe fn load_partial(_: Avx512, source: *const f64, count: usize) -> Self {
         // SAFETY: the token proves AVX-512; masked-out lanes are not read, and the caller promises the others.
         unsafe { _mm512_maskz_loadu_pd(first(count) as u8, source) }
+    }
+    #[inline(always)]
+    unsafe fn load_twice(_: Avx512, source: *const f64) -> Self {
+        // SAFETY: the token proves AVX-512; the caller promises 4 readable elements.
+        unsafe { _mm512_broadcast_f64x4(_mm256_loadu_pd(source)) }
+    }
+    #[inline(always)]
+    unsafe fn load_twice_partial(_: Avx512, source: *const f64, count: usize) -> Self {
+        // SAFETY: the token proves AVX-512; masked-out lanes are not read, and the caller promises the others.
+        unsafe { _mm512_broadcast_f64x4(_mm256_maskz_loadu_pd(first(count) as u8, source)) }
     }
     #[inline(always)]
     unsafe fn load_bytes(_: Avx512, source: *const u8) -> Self {
@@ -329,6 +389,27 @@ impl Lanes<Avx512, f64> for __m512d {
     fn significand(self, _: Avx512) -> Self {
         // SAFETY: the token proves AVX-512.
         unsafe { _mm512_getmant_pd::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_SRC>(self) }
+    }
+    #[inline(always)]
+    fn add_neighbours<const D: usize>(self, _: Avx512, other: Self) -> Self {
+        const { assert!(D == 1 || D == 2 || D == 4) };
+        let mask = [0xAA, 0xCC, 0xF0][D.trailing_zeros() as usize];
+        // SAFETY: the token proves AVX-512.
+        unsafe {
+            let near = _mm512_mask_blend_pd(mask, self, other);
+            let far = _mm512_mask_blend_pd(mask, other, self);
+            let swapped = match D {
+                1 => _mm512_permute_pd::<0b01010101>(far),
+                2 => _mm512_permutex_pd::<0b01_00_11_10>(far),
+                _ => _mm512_shuffle_f64x2::<0b01_00_11_10>(far, far),
+            };
+            _mm512_add_pd(near, swapped)
+        }
+    }
+    #[inline(always)]
+    fn interleave_halves(self, _: Avx512) -> Self {
+        // SAFETY: the token proves AVX-512.
+        unsafe { _mm512_permutexvar_pd(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), self) }
     }
     #[inline(always)]
     fn reduce_sum(self, _: Avx512) -> f64 {

@@ -31,6 +31,8 @@ impl Isa for Portable {
     const GEMM_VECTORS: usize = 2;
     const SCORE_ROWS: usize = 2;
     const SCORE_CLASSES: usize = 4;
+    // r p accumulators, r rows of A, one vector of B and one product: at most 16 registers.
+    const PAIR_ROWS: [usize; 9] = [0, 4, 3, 2, 2, 1, 1, 1, 1];
     const GRADIENT_CLASSES: usize = 4;
     const GRADIENT_VECTORS: usize = 2;
 
@@ -70,6 +72,20 @@ impl Isa for Portable {
         }
     }
 
+    fn pair_tile<K: TileKernel>(self, pairs: usize, kernel: K) -> K::Output {
+        match pairs {
+            1 => self.vectorize(Tile::<K, 4, 1>(kernel)),
+            2 => self.vectorize(Tile::<K, 3, 2>(kernel)),
+            3 => self.vectorize(Tile::<K, 2, 3>(kernel)),
+            4 => self.vectorize(Tile::<K, 2, 4>(kernel)),
+            5 => self.vectorize(Tile::<K, 1, 5>(kernel)),
+            6 => self.vectorize(Tile::<K, 1, 6>(kernel)),
+            7 => self.vectorize(Tile::<K, 1, 7>(kernel)),
+            8 => self.vectorize(Tile::<K, 1, 8>(kernel)),
+            _ => unreachable!("a tile of {pairs} pairs of columns"),
+        }
+    }
+
     fn gradient_tile<K: TileKernel>(self, classes: usize, vectors: usize, kernel: K) -> K::Output {
         match (classes, vectors) {
             (1, 1) => self.vectorize(Tile::<K, 1, 1>(kernel)),
@@ -106,6 +122,18 @@ impl Lanes<Portable, f32> for f32x4 {
         // SAFETY: the caller promises `count < 4` readable elements; `buffer` has room for them and is disjoint.
         unsafe { std::ptr::copy_nonoverlapping(source, buffer.as_mut_ptr(), count) };
         Self::from(buffer)
+    }
+    #[inline(always)]
+    unsafe fn load_twice(_: Portable, source: *const f32) -> Self {
+        // SAFETY: the caller promises 2 readable elements.
+        let [a, b] = unsafe { source.cast::<[f32; 2]>().read_unaligned() };
+        f32x4::from([a, b, a, b])
+    }
+    #[inline(always)]
+    unsafe fn load_twice_partial(_: Portable, source: *const f32, count: usize) -> Self {
+        // SAFETY: the caller promises `count` readable elements.
+        let a = if count > 0 { unsafe { *source } } else { 0.0 };
+        f32x4::from([a, 0.0, a, 0.0])
     }
     #[inline(always)]
     unsafe fn load_bytes(_: Portable, source: *const u8) -> Self {
@@ -176,6 +204,18 @@ impl Lanes<Portable, f32> for f32x4 {
         bytemuck::cast(fraction | u32x4::splat(0x3F80_0000_u32))
     }
     #[inline(always)]
+    fn add_neighbours<const D: usize>(self, _: Portable, other: Self) -> Self {
+        const { assert!(D == 1 || D == 2 || D == 4) };
+        let (a, b) = (self.to_array(), other.to_array());
+        let sum = |i: usize| if i & D == 0 { a[i] + a[(i ^ D) % 4] } else { b[i] + b[(i ^ D) % 4] };
+        f32x4::from([sum(0), sum(1), sum(2), sum(3)])
+    }
+    #[inline(always)]
+    fn interleave_halves(self, _: Portable) -> Self {
+        let [a, b, c, d] = self.to_array();
+        f32x4::from([a, c, b, d])
+    }
+    #[inline(always)]
     fn reduce_sum(self, _: Portable) -> f32 {
         let [a, b, c, d] = self.to_array();
         (a + c) + (b + d)
@@ -200,6 +240,16 @@ impl Lanes<Portable, f64> for f64x2 {
         // SAFETY: the caller promises `count < 2` readable elements; `buffer` has room for them and is disjoint.
         unsafe { std::ptr::copy_nonoverlapping(source, buffer.as_mut_ptr(), count) };
         Self::from(buffer)
+    }
+    #[inline(always)]
+    unsafe fn load_twice(_: Portable, source: *const f64) -> Self {
+        // SAFETY: the caller promises a readable element.
+        f64x2::splat(unsafe { *source })
+    }
+    #[inline(always)]
+    unsafe fn load_twice_partial(_: Portable, _: *const f64, _: usize) -> Self {
+        // Half a vector is one lane: less than that is none.
+        f64x2::splat(0.0)
     }
     #[inline(always)]
     unsafe fn load_bytes(_: Portable, source: *const u8) -> Self {
@@ -269,6 +319,16 @@ impl Lanes<Portable, f64> for f64x2 {
     fn significand(self, _: Portable) -> Self {
         let fraction = bytemuck::cast::<_, u64x2>(self) & u64x2::splat(0x000F_FFFF_FFFF_FFFF_u64);
         bytemuck::cast(fraction | u64x2::splat(0x3FF0_0000_0000_0000_u64))
+    }
+    #[inline(always)]
+    fn add_neighbours<const D: usize>(self, _: Portable, other: Self) -> Self {
+        const { assert!(D == 1 || D == 2 || D == 4) };
+        let ([a, b], [c, d]) = (self.to_array(), other.to_array());
+        f64x2::from([a + b, c + d])
+    }
+    #[inline(always)]
+    fn interleave_halves(self, _: Portable) -> Self {
+        self
     }
     #[inline(always)]
     fn reduce_sum(self, _: Portable) -> f64 {
