@@ -11,16 +11,24 @@
 
 static char reported_name[32];
 static long reported_position;
+static size_t reported_width;
 static int failures;
 
-static void report(const char *name, size_t length, long position) {
+/* `width`: bytes of the integers of the interface that the handler belongs to. */
+static void report(const char *name, size_t length, long position, size_t width) {
     memcpy(reported_name, name, length);
     reported_name[length] = '\0';
     reported_position = position;
+    reported_width = width;
 }
 
-void xerbla_(const char *name, const int32_t *position, size_t length) { report(name, length, *position); }
-void scipy_xerbla_64_(const char *name, const int64_t *position, size_t length) { report(name, length, *position); }
+void xerbla_(const char *name, const int32_t *position, size_t length) {
+    report(name, length, *position, sizeof(*position));
+}
+
+void scipy_xerbla_64_(const char *name, const int64_t *position, size_t length) {
+    report(name, length, *position, sizeof(*position));
+}
 
 #ifdef REFERENCE
 int RowMajorStrg;
@@ -52,22 +60,25 @@ static long callers(const char *name, long position) {
 
 void cblas_xerbla(int32_t position, const char *name, const char *format, ...) {
     (void)format;
-    report(name, strlen(name), callers(name, position));
+    report(name, strlen(name), callers(name, position), sizeof(position));
 }
 
 void scipy_cblas_xerbla64_(int64_t position, const char *name, const char *format, ...) {
     (void)format;
-    report(name, strlen(name), callers(name, position));
+    report(name, strlen(name), callers(name, position), sizeof(position));
 }
 
-static void expect(const char *called, const char *name, long position, int is_untouched) {
-    if (strcmp(reported_name, name) != 0 || reported_position != position || !is_untouched) {
-        printf("%s: argument %ld of '%s' for argument %ld of '%s'%s\n", called, reported_position, reported_name,
-               position, name, is_untouched ? "" : ", and wrote");
+static void expect(const char *called, const char *name, long position, size_t width, int is_untouched) {
+    if (strcmp(reported_name, name) != 0 || reported_position != position || reported_width != width ||
+        !is_untouched) {
+        printf("%s: argument %ld of '%s' (%zu bytes) for argument %ld of '%s' (%zu bytes)%s\n", called,
+               reported_position, reported_name, reported_width, position, name, width,
+               is_untouched ? "" : ", and wrote");
         failures++;
     }
     reported_name[0] = '\0';
     reported_position = 0;
+    reported_width = 0;
 }
 
 /* The largest number of the type. */
@@ -78,13 +89,13 @@ static void expect(const char *called, const char *name, long position, int is_u
                                  INTEGER ldb, INTEGER ldc) {                                                           \
         REAL a[16] = {1}, b[16] = {1}, c[16] = {7}, alpha = 1, beta = 2;                                               \
         GEMM(&ta, &tb, &m, &n, &k, &alpha, a, &lda, b, &ldb, &beta, c, &ldc);                                          \
-        expect(#GEMM, position ? GEMM_NAME : "", position, c[0] == 7);                                                 \
+        expect(#GEMM, position ? GEMM_NAME : "", position, position ? sizeof(INTEGER) : 0, c[0] == 7);                 \
     }                                                                                                                  \
     static void gemv_case_##GEMV(long position, char t, INTEGER m, INTEGER n, INTEGER lda, INTEGER incx,               \
                                  INTEGER incy) {                                                                       \
         REAL a[16] = {1}, x[16] = {1}, y[16] = {7}, alpha = 1, beta = 2;                                               \
         GEMV(&t, &m, &n, &alpha, a, &lda, x, &incx, &beta, y, &incy);                                                  \
-        expect(#GEMV, position ? GEMV_NAME : "", position, y[0] == 7);                                                 \
+        expect(#GEMV, position ? GEMV_NAME : "", position, position ? sizeof(INTEGER) : 0, y[0] == 7);                 \
     }                                                                                                                  \
     static void check_##GEMM(void) {                                                                                   \
         gemm_case_##GEMM(1, '/', '/', -1, -1, -1, 0, 0, 0);                                                            \
@@ -95,6 +106,7 @@ static void expect(const char *called, const char *name, long position, int is_u
         gemm_case_##GEMM(8, 'N', 'N', 0, 0, 0, 0, 0, 0);                                                               \
         gemm_case_##GEMM(8, 'N', 'N', 3, 2, 1, 2, 0, 0);                                                               \
         gemm_case_##GEMM(8, 'T', 'N', 1, 2, 3, 2, 0, 0);                                                               \
+        gemm_case_##GEMM(10, 'N', 'N', 0, 0, 0, 1, 0, 0);                                                              \
         gemm_case_##GEMM(10, 'N', 'N', 1, 1, 3, 1, 2, 0);                                                              \
         gemm_case_##GEMM(10, 'T', 'T', 1, 3, 1, 1, 2, 0);                                                              \
         gemm_case_##GEMM(13, 'N', 'N', 3, 1, 1, 3, 1, 2);                                                              \
@@ -118,13 +130,13 @@ static void expect(const char *called, const char *name, long position, int is_u
                                  INTEGER lda, INTEGER ldb, INTEGER ldc) {                                              \
         REAL a[16] = {1}, b[16] = {1}, c[16] = {7};                                                                    \
         GEMM(order, ta, tb, m, n, k, 1, a, lda, b, ldb, 2, c, ldc);                                                    \
-        expect(#GEMM, GEMM_NAME, position, c[0] == 7);                                                                 \
+        expect(#GEMM, GEMM_NAME, position, sizeof(INTEGER), c[0] == 7);                                                \
     }                                                                                                                  \
     static void gemv_case_##GEMV(long position, int order, int t, INTEGER m, INTEGER n, INTEGER lda, INTEGER incx,     \
                                  INTEGER incy) {                                                                       \
         REAL a[16] = {1}, x[16] = {1}, y[16] = {7};                                                                    \
         GEMV(order, t, m, n, 1, a, lda, x, incx, 2, y, incy);                                                          \
-        expect(#GEMV, GEMV_NAME, position, y[0] == 7);                                                                 \
+        expect(#GEMV, GEMV_NAME, position, sizeof(INTEGER), y[0] == 7);                                                \
     }                                                                                                                  \
     static void check_##GEMM(void) {                                                                                   \
         gemm_case_##GEMM(1, 0, 0, 0, -1, -1, -1, 0, 0, 0);                                                             \
