@@ -102,9 +102,12 @@ class Suites:
 
     def __init__(self) -> None:
         root = SCRATCH / "debian"
-        if not any(root.glob("usr/lib/*/blas/xblat3s")):
+        if not root.is_dir():
             unpack_debian_packages(root)
-        self.programs = next(root.glob("usr/lib/*/blas"))
+        found = list(root.glob("usr/lib/*/blas/xblat3s"))
+        if len(found) != 1:
+            raise Failure(f"there are {len(found)} files usr/lib/*/blas/xblat3s in {root}")
+        self.programs = found[0].parent
 
     def run(self, tester: Tester, library: Path | None, level: str | None) -> str:
         """What `tester` prints with `library` before the reference implementation."""
@@ -143,8 +146,13 @@ def unpack_debian_packages(root: Path) -> None:
         archives = sorted(Path(folder).glob("*.deb"))
         if download.returncode != 0 or len(archives) != len(DEBIAN):
             raise Failure(f"apt-get download (after apt-get update?):\n{download.stdout}")
+        # All or nothing, so that the next run finds all.
+        part = root.with_suffix(".part")
+        part.mkdir(parents=True, exist_ok=True)
         for archive in archives:
-            subprocess.run(["dpkg", "-x", str(archive), str(root)], check=True)
+            if subprocess.run(["dpkg", "-x", str(archive), str(part)]).returncode != 0:
+                raise Failure(f"dpkg does not unpack {archive.name}")
+        part.rename(root)
 
 
 def passed(tester: Tester, printed: str) -> list[bool]:
