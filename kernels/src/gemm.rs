@@ -162,10 +162,10 @@ enum Path {
 
 /// A side of C this short is served by at most two micro-tiles.
 const NARROW: usize = 16;
-/// Bytes of a block of B that stays in a second-level cache where it lies, so that a copy would gain nothing.
-const UNPACKED_B: usize = 256 * 1024;
-/// Lines of a set of the first-level cache.
-const WAYS: usize = 8;
+/// Bytes of a block of B that stays in a second-level cache where it lies, with much else or alone.
+const NEAR_B: [usize; 2] = [256 * 1024, 1024 * 1024];
+/// Rows of micro-tiles from which on a copy of B pays: where B's rows share a cache set, where B lies near, and far out.
+const REUSES: [usize; 3] = [3, 24, 6];
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
 
@@ -178,9 +178,9 @@ fn choose<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T
         blocked::<S, T>(operands)
     } else if n <= NARROW && streams(operands.a.transposed()) {
         blocked::<S, T>(transposed(operands))
-    } else if operands.a.col_stride() == 1 && narrow::pays::<S, T>(n, k, is_thrashing(operands.a)) {
+    } else if operands.a.col_stride() == 1 && narrow::pays::<S, T>(n, k) {
         (Path::Narrow, operands)
-    } else if operands.b.row_stride() == 1 && narrow::pays::<S, T>(m, k, is_thrashing(operands.b.transposed())) {
+    } else if operands.b.row_stride() == 1 && narrow::pays::<S, T>(m, k) {
         (Path::Narrow, transposed(operands))
     } else if operands.c.row_stride().unsigned_abs() < operands.c.col_stride().unsigned_abs() {
         blocked::<S, T>(transposed(operands))
@@ -193,26 +193,31 @@ fn choose<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T
 fn blocked<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T>) {
     let (k, n) = operands.b.shape();
     let m = operands.a.rows();
-    let depth = Blocking::new::<S, T>(k, false, false).depth;
-    // What is used in one micro-tile only is not copied.
-    let reused = m > S::GEMM_ROWS;
-    let far = reused && depth.saturating_mul(n) > UNPACKED_B / size_of::<T>();
-    let pack_b = operands.b.col_stride() != 1 || far;
+    let bytes = Blocking::new::<S, T>(k, false, false).depth.saturating_mul(n).saturating_mul(size_of::<T>());
+    let reuses = match bytes {
+        _ if is_thrashing(operands.b) => REUSES[0],
+        bytes if bytes <= NEAR_B[0] => usize::MAX,
+        bytes if bytes <= NEAR_B[1] => REUSES[1],
+        _ => REUSES[2],
+    };
+    let pack_b = operands.b.col_stride() != 1 || m.div_ceil(S::GEMM_ROWS) > reuses;
     let (row_stride, col_stride) = (operands.a.row_stride(), operands.a.col_stride());
     let pack_a = match (row_stride, col_stride) {
-        (_, 1) => is_thrashing(operands.a),
+        (_, 1) => false,
         (1, _) => n > PACKED_A,
         _ => true,
     };
     (Path::Blocked { pack_a, pack_b }, operands)
 }
 
-/// Whether the rows of a panel of A evict one another: rows whole pages apart share a set of the first-level cache, which has
-/// fewer lines than a panel has rows.
-fn is_thrashing<T: Scalar>(a: MatRef<'_, T>) -> bool {
-    let row_bytes = a.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
-    a.rows() > WAYS && row_bytes.is_multiple_of(4096)
+/// Whether many rows, which lie whole pages apart, share each set of the first-level cache.
+fn is_thrashing<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
+    let row_bytes = matrix.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
+    matrix.rows() > 2 * WAYS && row_bytes.is_multiple_of(4096)
 }
+
+/// Lines of a set of the first-level cache.
+const WAYS: usize = 8;
 
 /// The same product with rows as columns: C' = B' A'.
 fn transposed<T: Scalar>(operands: Operands<'_, T>) -> Operands<'_, T> {

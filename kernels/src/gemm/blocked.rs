@@ -3,8 +3,8 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::microkernel::{MicroKernel, PanelOfA, Tile};
-use super::pack::{self, FormOfA};
-use super::{Operands, part};
+use super::pack;
+use super::{Operands, WAYS, is_thrashing, part};
 use crate::groups::groups;
 use crate::isa::{Isa, Lanes, MAX_LANES, Scalar};
 use crate::matrix::{MatMut, MatRef};
@@ -35,7 +35,7 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
         let k = a.cols();
         let length = match self.along_rows {
             true if self.pack_b => common::length::<T>(common::padded::<S, T>(b.cols()), k),
-            false if self.pack_a => common::length_of_a(a, self.blocking.depth),
+            false if self.pack_a => common::length::<T>(a.rows(), k),
             _ => None,
         };
         let Some(length) = length else {
@@ -64,13 +64,18 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
                 let beta = if p == 0 { beta } else { T::ONE };
                 let a_block = part(a, i, rows, p, depth);
                 let a_block = match common {
-                    Common::A(all) => common::block_of_a(a, all, blocking.depth, (i, p), (rows, depth)),
-                    _ if pack_a => pack::pack_a(isa, a_block, a_packed),
-                    _ => FormOfA::Rows(a_block),
+                    Common::A(all) => BlockOfA::Packed(&all[m * p + i * depth..][..rows * depth]),
+                    _ if pack_a => {
+                        pack::pack_a(isa, a_block, a_packed);
+                        BlockOfA::Packed(a_packed)
+                    }
+                    _ => BlockOfA::Streamed(a_block),
                 };
                 for j in (0..n).step_by(block_cols) {
                     let cols = block_cols.min(n - j);
                     let view = part(b, p, depth, j, cols);
+                    let target = c.reborrow().split_rows(i).1.split_rows(rows).0;
+                    let target = target.split_cols(j).1.split_cols(cols).0;
                     let b_block = match common {
                         Common::B(all) => {
                             let packed = &all[common::padded::<S, T>(n) * p + j * depth..];
@@ -84,8 +89,6 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
                             BlockOfB { packed: b_packed, streamed, view }
                         }
                     };
-                    let target = c.reborrow().split_rows(i).1.split_rows(rows).0;
-                    let target = target.split_cols(j).1.split_cols(cols).0;
                     macro_kernel(isa, alpha, a_block, b_block, beta, target);
                 }
             }
@@ -117,11 +120,11 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
         if !self.pack_a && !self.pack_b && a.cols() <= depth && streamed::<S, T>(n) == n {
             // One block, read where it lies.
             let Operands { alpha, beta, c, .. } = self.operands;
-            return macro_kernel(self.isa, alpha, FormOfA::Rows(a), BlockOfB::streamed(b), beta, c);
+            return macro_kernel(self.isa, alpha, BlockOfA::Streamed(a), BlockOfB::streamed(b), beta, c);
         }
         let own_a = self.pack_a && !matches!(self.common, Common::A(_));
         let own_b = !matches!(self.common, Common::B(_));
-        let a_length = if own_a { pack::a_length(a, rows.min(m), depth) } else { 0 };
+        let a_length = if own_a { pack::a_length(rows.min(m), depth) } else { 0 };
         let b_cols = if self.pack_b { cols.min(n) } else { n - streamed::<S, T>(n) };
         let b_length = if own_b { pack::b_length::<S, T>(b_cols, depth) } else { 0 };
         if a_length + b_length == 0 {
@@ -139,6 +142,15 @@ fn streamed<S: Isa, T: Scalar>(cols: usize) -> usize {
     if S::MASKS { cols } else { cols - cols % (S::GEMM_VECTORS * T::Lanes::<S>::COUNT) }
 }
 
+/// A block of A.
+#[derive(Clone, Copy)]
+enum BlockOfA<'a, T> {
+    /// Where it lies: its elements are adjacent along the depth, or across the rows.
+    Streamed(MatRef<'a, T>),
+    /// In micropanels as high as the micro-tile, each in the order depth, row. The last may have fewer rows.
+    Packed(&'a [T]),
+}
+
 /// A block of B: its first `streamed` columns are read where they lie, the others from `packed`.
 struct BlockOfB<'a, T> {
     packed: &'a [T],
@@ -153,6 +165,7 @@ impl<'a, T: Scalar> BlockOfB<'a, T> {
     }
 
     /// Where the micropanel that starts at column `j` lies, and its row stride; `width` is its width in whole vectors.
+    #[inline(always)]
     fn panel(&self, j: usize, width: usize) -> (*const T, isize) {
         if j < self.streamed {
             (self.view.element(0, j), self.view.row_stride())
@@ -171,15 +184,15 @@ const NEAR: usize = 16 * 1024;
 fn macro_kernel<S: Isa, T: Scalar>(
     isa: S,
     alpha: T,
-    a: FormOfA<'_, T>,
+    a: BlockOfA<'_, T>,
     b: BlockOfB<'_, T>,
     beta: T,
     mut c: MatMut<'_, T>,
 ) {
     let is_far = c.rows().saturating_mul(c.cols()) > NEAR / size_of::<T>();
     match a {
-        FormOfA::Rows(view) => {
-            for (i, height) in groups(c.rows(), S::GEMM_ROWS) {
+        BlockOfA::Streamed(view) => {
+            for (i, height) in groups(c.rows(), tile_rows::<S, T>(view)) {
                 let first = view.element(i, 0);
                 let panel = if view.col_stride() == 1 {
                     PanelOfA { first, stride: view.row_stride(), across: false }
@@ -189,7 +202,7 @@ fn macro_kernel<S: Isa, T: Scalar>(
                 row_of_tiles(isa, alpha, panel, &b, beta, is_far, c.reborrow().split_rows(i).1.split_rows(height).0);
             }
         }
-        FormOfA::Panels(packed) => {
+        BlockOfA::Packed(packed) => {
             let depth = b.view.rows();
             for i in (0..c.rows()).step_by(S::GEMM_ROWS) {
                 let height = S::GEMM_ROWS.min(c.rows() - i);
@@ -199,6 +212,14 @@ fn macro_kernel<S: Isa, T: Scalar>(
             }
         }
     }
+}
+
+/// Rows of a micro-tile whose A is read where it lies: at most MR.
+///
+/// Rows whole pages apart share one set of the first-level cache. There, a panel has no more rows than the set has lines, which is
+/// faster than a copy.
+fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>) -> usize {
+    if a.col_stride() == 1 && is_thrashing(a) { WAYS.min(S::GEMM_ROWS) } else { S::GEMM_ROWS }
 }
 
 /// The tiles of at most MR rows of C, whose rows of A are `a`, one after the other.

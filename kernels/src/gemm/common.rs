@@ -1,6 +1,6 @@
 //! The operand that all pieces of a divided product read, copied once by all threads together.
 
-use super::pack::{self, FormOfA};
+use super::pack;
 use crate::isa::{Isa, Lanes, Scalar};
 use crate::matrix::MatRef;
 use crate::parallel::{self, Divide};
@@ -22,27 +22,6 @@ pub(super) enum Common<'a, T> {
 /// Elements that the copy of a `k` deep operand takes whose panels are `extent` wide together; none if that is too much.
 pub(super) fn length<T>(extent: usize, k: usize) -> Option<usize> {
     extent.checked_mul(k).filter(|&length| length <= MOST_BYTES / size_of::<T>())
-}
-
-/// Elements that the copy of `a` takes, blocks of the depth of `depth`; none if that is too much.
-pub(super) fn length_of_a<T: Scalar>(a: MatRef<'_, T>, depth: usize) -> Option<usize> {
-    length::<T>(a.rows(), a.cols().div_ceil(depth) * pack::a_line(a, depth))
-}
-
-/// Where row `row` of block `index` of A, `depth` deep, starts in a copy of all of A, whose other blocks are `full` deep.
-fn start_in_a<T: Scalar>(a: MatRef<'_, T>, full: usize, index: usize, depth: usize, row: usize) -> usize {
-    a.rows() * index * pack::a_line(a, full) + row * pack::a_line(a, depth)
-}
-
-/// The block of A from (`row`, `before`) on, of `rows` x `depth` elements, in a copy of all of A in blocks `full` deep.
-pub(super) fn block_of_a<'a, T: Scalar>(
-    a: MatRef<'_, T>,
-    all: &'a [T],
-    full: usize,
-    (row, before): (usize, usize),
-    (rows, depth): (usize, usize),
-) -> FormOfA<'a, T> {
-    pack::copy_of_a(a, rows, depth, &all[start_in_a(a, full, before / full, depth, row)..])
 }
 
 /// The columns of B with those that fill the last vector.
@@ -85,15 +64,10 @@ impl<S: Isa, T: Scalar> Copy<'_, S, T> {
     /// Where panel `index` starts in a copy of everything.
     fn start(&self, index: usize) -> usize {
         let (extent, k) = self.extents();
-        let (block, inside) = (index / self.panels, index % self.panels * self.panel);
-        let before = (block * self.depth).min(k);
+        let padded = if self.of_a { extent } else { padded::<S, T>(extent) };
+        let before = (index / self.panels * self.depth).min(k);
         let depth = self.depth.min(k - before);
-        if self.of_a {
-            start_in_a(self.matrix, self.depth, block, depth, inside.min(extent))
-        } else {
-            let padded = padded::<S, T>(extent);
-            padded * before + inside.min(padded) * depth
-        }
+        padded * before + (index % self.panels * self.panel).min(padded) * depth
     }
 }
 

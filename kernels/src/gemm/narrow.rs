@@ -21,13 +21,11 @@ const MAX_PAIRS: usize = COLUMNS / 2;
 /// Multiply-adds that adding up the sums of a row costs, about.
 const REDUCTION: usize = 12;
 
-/// Whether vectors along the depth take fewer cycles for a row of C than vectors along its `n` columns, where the rows of A
-/// would be copied (`copied`) or not.
-pub(super) fn pays<S: Isa, T: Scalar>(n: usize, k: usize, copied: bool) -> bool {
+/// Whether vectors along the depth take fewer cycles for a row of C than vectors along its `n` columns.
+pub(super) fn pays<S: Isa, T: Scalar>(n: usize, k: usize) -> bool {
     let lanes = T::Lanes::<S>::COUNT;
     let (pairs, half) = (n.div_ceil(2), lanes / 2);
-    let copies = if copied { k } else { 0 };
-    n <= COLUMNS && pairs * k.div_ceil(half) + REDUCTION < n.div_ceil(lanes) * k + copies
+    n <= COLUMNS && pairs * k.div_ceil(half) + REDUCTION < n.div_ceil(lanes) * k
 }
 
 /// C <- alpha A B + beta C, where A's rows are adjacent along the depth and B is narrow.

@@ -1,37 +1,12 @@
 //! Copies of blocks in the order in which the micro-kernel reads them.
 
-use crate::aligned::{CACHE_LINE, padded_row};
+use crate::aligned::CACHE_LINE;
 use crate::isa::{Isa, Lanes, Scalar};
 use crate::matrix::MatRef;
 
-/// A block of A as the micro-kernel finds it.
-#[derive(Clone, Copy)]
-pub(super) enum FormOfA<'a, T> {
-    /// Rows whose elements are adjacent along the depth, or across the rows: where they lie, or copied so that they lie well.
-    Rows(MatRef<'a, T>),
-    /// Micropanels as high as the micro-tile, each in the order depth, row. The last may have fewer rows.
-    Panels(&'a [T]),
-}
-
-/// Elements from one row of a copied block of A to the next: those of a row that is copied as such are kept from falling into
-/// the same cache sets; in panels, a row takes up its depth.
-pub(super) fn a_line<T: Scalar>(a: MatRef<'_, T>, depth: usize) -> usize {
-    if a.col_stride() == 1 { padded_row(depth, size_of::<T>()) } else { depth }
-}
-
-/// Elements that [`pack_a`] writes for `rows` rows of `a` and a depth of `depth`.
-pub(super) fn a_length<T: Scalar>(a: MatRef<'_, T>, rows: usize, depth: usize) -> usize {
-    rows * a_line(a, depth)
-}
-
-/// A block of A that [`pack_a`] has copied from a matrix with the strides of `a`, with `rows` rows and depth `depth`.
-pub(super) fn copy_of_a<'a, T: Scalar>(a: MatRef<'_, T>, rows: usize, depth: usize, packed: &'a [T]) -> FormOfA<'a, T> {
-    if a.col_stride() == 1 {
-        let line = a_line(a, depth) as isize;
-        FormOfA::Rows(MatRef::with_strides(packed, 0, rows, depth, line, 1).expect("the copy has its length"))
-    } else {
-        FormOfA::Panels(&packed[..rows * depth])
-    }
+/// Elements that [`pack_a`] writes for `rows` rows of depth `depth`.
+pub(super) fn a_length(rows: usize, depth: usize) -> usize {
+    rows * depth
 }
 
 /// Elements that [`pack_b`] writes for `cols` columns of depth `depth`.
@@ -39,23 +14,9 @@ pub(super) fn b_length<S: Isa, T: Scalar>(cols: usize, depth: usize) -> usize {
     cols.next_multiple_of(T::Lanes::<S>::COUNT) * depth
 }
 
-/// Copies `a` (rows x depth).
-///
-/// The micro-kernel broadcasts single elements of A, so that rows may stay rows: nothing is transposed.
-pub(super) fn pack_a<'a, S: Isa, T: Scalar>(isa: S, a: MatRef<'_, T>, packed: &'a mut [T]) -> FormOfA<'a, T> {
-    let (rows, depth) = a.shape();
-    if a.col_stride() == 1 {
-        let line = a_line(a, depth);
-        for (i, target) in packed.chunks_exact_mut(line).take(rows).enumerate() {
-            target[..depth].copy_from_slice(a.row(i));
-        }
-    } else {
-        pack_panels_of_a(isa, a, packed);
-    }
-    copy_of_a(a, rows, depth, packed)
-}
-
-fn pack_panels_of_a<S: Isa, T: Scalar>(isa: S, a: MatRef<'_, T>, packed: &mut [T]) {
+/// Copies `a` (rows x depth) into micropanels as high as the micro-tile, each in the order depth, row. The last may have
+/// fewer rows.
+pub(super) fn pack_a<S: Isa, T: Scalar>(isa: S, a: MatRef<'_, T>, packed: &mut [T]) {
     let depth = a.cols();
     let whole = if a.row_stride() == 1 { a.rows() - a.rows() % S::GEMM_ROWS } else { 0 };
     let (top, rest) = a.split_rows(whole);
@@ -64,12 +25,12 @@ fn pack_panels_of_a<S: Isa, T: Scalar>(isa: S, a: MatRef<'_, T>, packed: &mut [T
     for first in (0..rest.rows()).step_by(S::GEMM_ROWS) {
         let height = S::GEMM_ROWS.min(rest.rows() - first);
         let (target, others) = packed.split_at_mut(height * depth);
-        pack_panel_of_a(rest.split_rows(first).1.split_rows(height).0, target);
+        pack_panel(rest.split_rows(first).1.split_rows(height).0, target);
         packed = others;
     }
 }
 
-fn pack_panel_of_a<T: Scalar>(a: MatRef<'_, T>, target: &mut [T]) {
+fn pack_panel<T: Scalar>(a: MatRef<'_, T>, target: &mut [T]) {
     let (height, depth) = a.shape();
     if a.row_stride() == 1 {
         let columns = a.transposed();
