@@ -28,6 +28,7 @@
 //! * [`optim`]: update rules, their state for a whole network, clipping.
 //! * [`schedule`]: step sizes that change over a training.
 //! * [`train`]: mini-batches and steps.
+//! * `views` (features `ndarray`, `nalgebra`, `faer`): matrices of other libraries, without a copy.
 //! * [`kernels`]: what all of it runs on, for whoever wants only a matrix product or a fused classifier step.
 
 #![forbid(unsafe_code)]
@@ -48,6 +49,8 @@ pub mod shape;
 pub mod tape;
 pub mod tensor;
 pub mod train;
+#[cfg(any(feature = "faer", feature = "nalgebra", feature = "ndarray"))]
+pub mod views;
 
 pub use error::Error;
 pub use lanegrad_kernels as kernels;

@@ -1,5 +1,12 @@
 //! Views of matrices in slices: checked once, when they are made.
 
+#[cfg(feature = "faer")]
+mod faer;
+#[cfg(feature = "nalgebra")]
+mod nalgebra;
+#[cfg(feature = "ndarray")]
+mod ndarray;
+
 use crate::error::Error;
 use crate::isa::Scalar;
 use std::marker::PhantomData;
