@@ -17,12 +17,12 @@ pub enum Parallelism {
 impl Parallelism {
     /// Runs a product of `work` multiply-adds.
     pub(crate) fn run(self, work: usize, product: impl FnOnce()) {
-        let alone = match self {
-            Self::None => true,
+        let threads = match self {
+            Self::None => 1,
             #[cfg(feature = "rayon")]
-            Self::Rayon(threads) => threads == 1 || work < get_threading_threshold(),
+            Self::Rayon(threads) => threads,
         };
-        if alone { parallel::alone(product) } else { product() }
+        if threads == 1 || work < get_threading_threshold() { parallel::alone(product) } else { product() }
     }
 }
 
