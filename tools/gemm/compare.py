@@ -59,7 +59,7 @@ gemm = "0.19"
         manifest += patch(Path(__file__).resolve().parent)
     write_if_changed(folder / "Cargo.toml", manifest)
     options = ["--manifest-path", str(folder / "Cargo.toml")]
-    tree = cargo("tree", *options, "--invert", "gemm", "--depth", "0", output=True)
+    tree = cargo("tree", *options, "--invert", "gemm", "--depth", "0")
     if ("gemm v0.19.99" in tree) != (side == "after"):
         sys.exit(f"{side} is built with {tree}")
     cargo("build", "--release", "--target-dir", str(WORK / "build"), *options)

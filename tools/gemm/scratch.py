@@ -10,23 +10,21 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-JOBS = "2"
+CARGO = ["nice", "-n", "10", "cargo"]
+ENVIRONMENT = {**os.environ, "CARGO_BUILD_JOBS": "2"}
 
 
-def cargo(*arguments: str, output: bool = False, show: bool = False, environment: dict[str, str] | None = None):
-    """Runs cargo at low priority.
+def cargo(*arguments: str) -> str:
+    """What cargo prints to standard output; ends the script if cargo fails."""
+    done = subprocess.run([*CARGO, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"cargo {' '.join(arguments)}: exit status {done.returncode}")
+    return done.stdout
 
-    With `output` returns what it prints, with `show` that and its exit status, and prints it as it comes. Without
-    `show`, a failure ends the script.
-    """
-    command = ["nice", "-n", "10", "cargo", *arguments]
-    environment = {**os.environ, "CARGO_BUILD_JOBS": JOBS, **(environment or {})}
-    if not show:
-        done = subprocess.run(command, stdout=subprocess.PIPE if output else None, text=True, env=environment)
-        if done.returncode != 0:
-            sys.exit(f"{' '.join(command)}: exit status {done.returncode}")
-        return done.stdout
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+def cargo_shown(*arguments: str) -> tuple[str, int]:
+    """What cargo prints to standard output, which is shown as it comes, and its exit status."""
+    process = subprocess.Popen([*CARGO, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     lines = []
     for line in process.stdout:
         print(line, end="", flush=True)
@@ -42,7 +40,7 @@ def package_folder(name: str, version: str, scratch: Path) -> Path:
     write_if_changed(folder / "Cargo.toml", manifest)
     write_if_changed(folder / "src" / "lib.rs", "")
     options = ["--format-version", "1", "--manifest-path", str(folder / "Cargo.toml")]
-    packages = json.loads(cargo("metadata", *options, output=True))["packages"]
+    packages = json.loads(cargo("metadata", *options))["packages"]
     found = next(package for package in packages if (package["name"], package["version"]) == (name, version))
     return Path(found["manifest_path"]).parent
 

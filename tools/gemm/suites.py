@@ -22,7 +22,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from scratch import REPOSITORY, cargo, package_folder, patch, write_if_changed
+from scratch import REPOSITORY, cargo, cargo_shown, package_folder, patch, write_if_changed
 
 WORK = REPOSITORY / "target" / "gemm-suites"
 CANDLE, BURN, GEMM = ("candle-core", "0.11.1"), ("burn-flex", "0.22.1"), ("gemm", "0.19.0")
@@ -149,11 +149,11 @@ rand = "0.8"
 def run(options: list[str], ours: Path) -> Outcome:
     """Runs a suite and shows what it prints."""
     manifest = options[:2]
-    tree = cargo("tree", *manifest, "--invert", "gemm", "--depth", "0", output=True)
+    tree = cargo("tree", *manifest, "--invert", "gemm", "--depth", "0")
     if str(ours) not in tree:
         sys.exit(f"the suite does not use {ours}, but {tree}")
     command = ["test", "--release", "--no-fail-fast", "--target-dir", str(WORK / "build"), *options]
-    text, status = cargo(*command, show=True)
+    text, status = cargo_shown(*command)
     results = re.findall(r"^test result: .*? (\d+) passed; (\d+) failed; (\d+) ignored", text, re.MULTILINE)
     passed, failed, ignored = (sum(int(result[i]) for result in results) for i in range(3))
     return Outcome(passed, failed, ignored, status == 0)
