@@ -85,5 +85,5 @@ fn report(name: &str, mut product: impl FnMut()) {
         times.push(before.elapsed().as_secs_f64());
     }
     times.sort_by(f64::total_cmp);
-    println!("{name}\t{}", 1e6 * times[times.len() / 2]);
+    println!("{name}\t{:.2}", 1e6 * times[times.len() / 2]);
 }
