@@ -103,6 +103,8 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     const SCORE_ROWS: usize;
     /// Classes of the score micro-tile.
     const SCORE_CLASSES: usize;
+    /// Vectors in a row of the GEMM micro-tile of a few rows, for each number of rows from 0 to 4.
+    const WIDE_VECTORS: [usize; 5];
     /// Rows of the micro-tile of a narrow product, for each number of pairs of columns from 0 to 8; at most 8.
     const PAIR_ROWS: [usize; 9];
     /// Classes of the weight-gradient micro-tile.
@@ -127,6 +129,9 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     /// Runs a score micro-kernel for `rows` of 1 or `SCORE_ROWS` and `classes` in `1..=SCORE_CLASSES`, as
     /// `run::<S, rows, classes>`.
     fn score_tile<K: TileKernel>(self, rows: usize, classes: usize, kernel: K) -> K::Output;
+
+    /// Runs a GEMM micro-kernel for a few `rows` in `1..=4`, as `run::<S, rows, WIDE_VECTORS[rows]>`.
+    fn wide_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output;
 
     /// Runs the micro-kernel of a narrow product for `pairs` in `1..=8`, as `run::<S, PAIR_ROWS[pairs], pairs>`.
     fn pair_tile<K: TileKernel>(self, pairs: usize, kernel: K) -> K::Output;
@@ -346,7 +351,7 @@ pub trait Lanes<S: Isa, T: Scalar>: Copy {
     fn reduce_sum(self, isa: S) -> T;
 
     /// Sums of neighbours, where lanes i and i ^ `D` are neighbours: of `self` in the lanes whose number lacks the bit `D`, of
-    /// `other` in those that have it. `D` is a power of two less than `COUNT / 2`.
+    /// `other` in those that have it. `D` is a power of two less than `COUNT`.
     fn add_neighbours<const D: usize>(self, isa: S, other: Self) -> Self;
     /// Lane 0, the first of the upper half, lane 1, the second of the upper half, and so on.
     fn interleave_halves(self, isa: S) -> Self;

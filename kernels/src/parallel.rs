@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::workspace;
 use std::cell::Cell;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// A pool of worker threads, started once.
 #[derive(Debug)]
@@ -89,16 +90,42 @@ pub trait Divide: Sized + Send {
 
 /// Does `work` on the threads of the calling pool, in pieces of a multiple of `grain` items (but the last).
 ///
-/// Where the pool has one thread, or there is no more than a grain, it runs on the calling thread, undivided.
+/// A grain is work for about ten microseconds. Where the pool has one thread, or there is no more than a grain, the work
+/// is done on the calling thread, undivided; so are a few grains if the other threads are likely asleep, since to wake one
+/// takes as long.
 pub fn divide<D: Divide>(work: D, grain: usize) {
     let grain = grain.max(1);
-    let threads = if work.length() <= grain { 1 } else { current() };
+    let grains = work.length().div_ceil(grain);
+    if grains <= 1 {
+        return work.run();
+    }
+    let threads = current();
     if threads == 1 {
         return work.run();
     }
-    // A few pieces a thread let a thread that was held up be helped by the others.
-    let pieces = work.length().div_ceil(grain).min(PIECES_PER_THREAD * threads);
-    conquer(work, grain, pieces);
+    if grains >= WORTH_WAKING || are_awake() {
+        // A few pieces a thread let a thread that was held up be helped by the others.
+        conquer(work, grain, grains.min(PIECES_PER_THREAD * threads));
+    } else {
+        work.run();
+    }
+    LAST_DIVIDED.set(Some(Instant::now()));
+}
+
+/// Grains of work that are worth waking a thread: it takes about twenty microseconds.
+const WORTH_WAKING: usize = 6;
+
+/// How long idle threads of a pool look for work before they sleep, about.
+const AWAKE: Duration = Duration::from_micros(15);
+
+thread_local! {
+    /// When this thread last had work that could be divided.
+    static LAST_DIVIDED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Whether the other threads are likely awake, or will be if they are woken: where such work comes again and again.
+fn are_awake() -> bool {
+    LAST_DIVIDED.get().is_some_and(|last| last.elapsed() < AWAKE)
 }
 
 const PIECES_PER_THREAD: usize = 4;

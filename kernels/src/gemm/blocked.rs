@@ -2,7 +2,7 @@
 
 use super::blocking::Blocking;
 use super::common::{self, Common};
-use super::microkernel::{MicroKernel, PanelOfA, Tile};
+use super::microkernel::{MicroKernel, PanelOfA, Tile, WideKernel};
 use super::pack;
 use super::{Operands, WAYS, is_thrashing, part};
 use crate::groups::groups;
@@ -235,8 +235,12 @@ fn row_of_tiles<S: Isa, T: Scalar>(
 ) {
     let lanes = T::Lanes::<S>::COUNT;
     let (rows, n) = c.shape();
-    for j in (0..n).step_by(S::GEMM_VECTORS * lanes) {
-        let cols = (S::GEMM_VECTORS * lanes).min(n - j);
+    let narrow = S::GEMM_VECTORS * lanes;
+    let wide = if rows < S::WIDE_VECTORS.len() && !a.across { S::WIDE_VECTORS[rows] * lanes } else { usize::MAX };
+    let mut j = 0;
+    while j < n {
+        let is_wide = wide <= n - j && j + wide <= b.streamed && c.col_stride() == 1;
+        let cols = if is_wide { wide } else { narrow.min(n - j) };
         let (panel, b_stride) = b.panel(j, cols.next_multiple_of(lanes));
         let is_cut = j < b.streamed && !cols.is_multiple_of(lanes);
         // The micropanels of A and B have as many steps as B's block has rows, each of `rows` rows and of as many whole
@@ -244,10 +248,11 @@ fn row_of_tiles<S: Isa, T: Scalar>(
         let (depth, c_stride, target) = (b.view.rows(), c.row_stride(), c.element(0, j));
         let tile = Tile { depth, a, b: panel, b_stride, alpha, beta, c: target, c_stride, is_far, rows, cols };
         if c.col_stride() == 1 {
-            compute(isa, tile, is_cut);
+            if is_wide { isa.wide_tile(rows, WideKernel(&tile)) } else { compute(isa, tile, is_cut) }
         } else {
             compute_scattered(isa, tile, is_cut, c.reborrow().split_cols(j).1.split_cols(cols).0);
         }
+        j += cols;
     }
 }
 

@@ -49,52 +49,73 @@ impl<T: Scalar, const ACROSS: bool, const CUT: bool> TileKernel for MicroKernel<
             // The tile to the right comes next: it is on its way while this one is computed.
             for i in 0..ROWS {
                 for v in VECTORS..2 * VECTORS {
-                    isa.prefetch(self.line(i).wrapping_add(v * T::Lanes::<S>::COUNT));
+                    isa.prefetch(self.0.line(i).wrapping_add(v * T::Lanes::<S>::COUNT));
                 }
             }
         }
-        let whole = self.0.cols == VECTORS * T::Lanes::<S>::COUNT;
-        let (scale, read) = (self.0.alpha != T::ONE, self.0.beta != T::ZERO);
-        // What is decided here is not decided again for each vector.
         // SAFETY: whoever makes a `MicroKernel` promises `depth` steps of `ROWS` rows of A and of `VECTORS` vectors of B, and
         // the tile of C.
         unsafe {
-            let sums = self.accumulate::<S, ROWS, VECTORS>(isa);
-            match (whole, read) {
-                (true, false) if !scale => self.update::<S, true, false, false, ROWS, VECTORS>(isa, sums),
-                (true, false) => self.update::<S, true, true, false, ROWS, VECTORS>(isa, sums),
-                (true, true) => self.update::<S, true, true, true, ROWS, VECTORS>(isa, sums),
-                (false, false) => self.update::<S, false, true, false, ROWS, VECTORS>(isa, sums),
-                (false, true) => self.update::<S, false, true, true, ROWS, VECTORS>(isa, sums),
-            }
+            let sums = self.0.accumulate::<S, ACROSS, CUT, 0, ROWS, VECTORS>(isa);
+            self.0.write(isa, sums);
         }
     }
 }
 
-impl<T: Scalar, const ACROSS: bool, const CUT: bool> MicroKernel<'_, T, ACROSS, CUT> {
+/// Computes a tile of a few rows, as wide as B's panel has whole vectors, whose A is not across: as a [`MicroKernel`], but B is read once,
+/// so its rows are asked for ahead.
+pub(super) struct WideKernel<'a, T>(pub &'a Tile<T>);
+
+/// Steps of the depth before which a row of B is asked for.
+const AHEAD: isize = 4;
+
+impl<T: Scalar> TileKernel for WideKernel<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa, const ROWS: usize, const VECTORS: usize>(self, isa: S) {
+        // SAFETY: as for a `MicroKernel`.
+        unsafe {
+            let sums = self.0.accumulate::<S, false, false, AHEAD, ROWS, VECTORS>(isa);
+            self.0.write(isa, sums);
+        }
+    }
+}
+
+impl<T: Scalar> Tile<T> {
     /// Where row `i` of the tile of C starts.
     #[inline(always)]
     fn line(&self, i: usize) -> *mut T {
-        self.0.c.wrapping_offset(i as isize * self.0.c_stride)
+        self.c.wrapping_offset(i as isize * self.c_stride)
     }
 
-    /// The sums over the depth: `sums[i][v]` is row i of A times vector v of B.
+    /// The sums over the depth: `sums[i][v]` is row i of A times vector v of B, whose rows are asked for `AHEAD` steps before.
     ///
     /// # Safety
     /// What the maker of a `MicroKernel` promises of A and B.
     #[inline(always)]
-    unsafe fn accumulate<S: Isa, const ROWS: usize, const VECTORS: usize>(
+    unsafe fn accumulate<
+        S,
+        const ACROSS: bool,
+        const CUT: bool,
+        const AHEAD: isize,
+        const ROWS: usize,
+        const VECTORS: usize,
+    >(
         &self,
         isa: S,
-    ) -> [[T::Lanes<S>; VECTORS]; ROWS] {
+    ) -> [[T::Lanes<S>; VECTORS]; ROWS]
+    where
+        S: Isa,
+    {
         let lanes = T::Lanes::<S>::COUNT;
-        let PanelOfA { first: mut a, stride, .. } = self.0.a;
+        let PanelOfA { first: mut a, stride, .. } = self.a;
         let (row_stride, step) = if ACROSS { (1, stride) } else { (stride, 1) };
-        let mut b = self.0.b;
-        let last = self.0.cols.wrapping_sub((VECTORS - 1) * lanes);
+        let mut b = self.b;
+        let last = self.cols.wrapping_sub((VECTORS - 1) * lanes);
         let zero = T::Lanes::<S>::splat(isa, T::ZERO);
         let mut sums = [[zero; VECTORS]; ROWS];
-        for _ in 0..self.0.depth {
+        for _ in 0..self.depth {
             let mut row = [zero; VECTORS];
             for (v, vector) in row.iter_mut().enumerate() {
                 let source = b.wrapping_add(v * lanes);
@@ -105,6 +126,9 @@ impl<T: Scalar, const ACROSS: bool, const CUT: bool> MicroKernel<'_, T, ACROSS, 
                     // SAFETY: vector `v` of this row of B is readable, by the contract.
                     unsafe { T::Lanes::<S>::load(isa, source) }
                 };
+                if AHEAD > 0 {
+                    isa.prefetch(source.wrapping_offset(AHEAD * self.b_stride));
+                }
             }
             for (i, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: row `i < ROWS` of this depth step of A is readable, by the contract.
@@ -114,9 +138,34 @@ impl<T: Scalar, const ACROSS: bool, const CUT: bool> MicroKernel<'_, T, ACROSS, 
                 }
             }
             a = a.wrapping_offset(step);
-            b = b.wrapping_offset(self.0.b_stride);
+            b = b.wrapping_offset(self.b_stride);
         }
         sums
+    }
+
+    /// Writes `alpha sums + beta C` to C.
+    ///
+    /// # Safety
+    /// What the maker of a `MicroKernel` promises of C.
+    #[inline(always)]
+    unsafe fn write<S: Isa, const ROWS: usize, const VECTORS: usize>(
+        &self,
+        isa: S,
+        sums: [[T::Lanes<S>; VECTORS]; ROWS],
+    ) {
+        let whole = self.cols == VECTORS * T::Lanes::<S>::COUNT;
+        let (scale, read) = (self.alpha != T::ONE, self.beta != T::ZERO);
+        // What is decided here is not decided again for each vector.
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (whole, read) {
+                (true, false) if !scale => self.update::<S, true, false, false, ROWS, VECTORS>(isa, sums),
+                (true, false) => self.update::<S, true, true, false, ROWS, VECTORS>(isa, sums),
+                (true, true) => self.update::<S, true, true, true, ROWS, VECTORS>(isa, sums),
+                (false, false) => self.update::<S, false, true, false, ROWS, VECTORS>(isa, sums),
+                (false, true) => self.update::<S, false, true, true, ROWS, VECTORS>(isa, sums),
+            }
+        }
     }
 
     /// Writes `alpha sums + beta C` to C: `alpha` is 1 unless it is to `SCALE`, and `beta` 0 unless it is to `READ`; the last
@@ -140,9 +189,9 @@ impl<T: Scalar, const ACROSS: bool, const CUT: bool> MicroKernel<'_, T, ACROSS, 
         S: Isa,
     {
         let lanes = T::Lanes::<S>::COUNT;
-        let alpha = T::Lanes::<S>::splat(isa, self.0.alpha);
-        let beta = T::Lanes::<S>::splat(isa, self.0.beta);
-        let last = self.0.cols.wrapping_sub((VECTORS - 1) * lanes);
+        let alpha = T::Lanes::<S>::splat(isa, self.alpha);
+        let beta = T::Lanes::<S>::splat(isa, self.beta);
+        let last = self.cols.wrapping_sub((VECTORS - 1) * lanes);
         for (i, sums) in sums.iter().enumerate() {
             for (v, &sum) in sums.iter().enumerate() {
                 let target = self.line(i).wrapping_add(v * lanes);

@@ -29,20 +29,19 @@ pub(super) fn pays<S: Isa, T: Scalar>(n: usize, k: usize) -> bool {
 }
 
 /// C <- alpha A B + beta C, where A's rows are adjacent along the depth and B is narrow.
+///
+/// Each thread copies B for itself: what another core has just written takes longer to arrive.
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: usize) {
     let Operands { alpha, a, b, beta, c } = operands;
-    with_scratch(pack::pairs_length::<S, T>(b), |pairs: &mut [T]| {
-        pack::pack_pairs::<S, T>(b, pairs);
-        parallel::divide(NarrowProduct { isa, alpha, a, pairs, beta, c }, grain);
-    });
+    let grain = if a.rows() > grain { grain.max(a.rows().div_ceil(parallel::current())) } else { grain };
+    parallel::divide(NarrowProduct { isa, alpha, a, b, beta, c }, grain);
 }
 
 struct NarrowProduct<'a, S, T> {
     isa: S,
     alpha: T,
     a: MatRef<'a, T>,
-    /// B, packed in pairs of columns.
-    pairs: &'a [T],
+    b: MatRef<'a, T>,
     beta: T,
     c: MatMut<'a, T>,
 }
@@ -59,7 +58,17 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
     }
 
     fn run(self) {
-        let Self { isa, alpha, a, pairs: b, beta, mut c } = self;
+        with_scratch(pack::pairs_length::<S, T>(self.b), |pairs: &mut [T]| {
+            pack::pack_pairs::<S, T>(self.b, pairs);
+            self.tiles(pairs);
+        });
+    }
+}
+
+impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
+    /// The tiles of all rows; `b` holds B in pairs of columns.
+    fn tiles(self, b: &[T]) {
+        let Self { isa, alpha, a, beta, mut c, .. } = self;
         let (m, cols) = c.shape();
         let pairs = cols.div_ceil(2);
         let height = S::PAIR_ROWS[pairs];

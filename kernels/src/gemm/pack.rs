@@ -168,7 +168,8 @@ pub(super) fn pack_pairs<S: Isa, T: Scalar>(b: MatRef<'_, T>, packed: &mut [T]) 
     for (first, target) in (0..depth).step_by(half).zip(packed.chunks_exact_mut(step)) {
         if by_blocks && first + half <= depth {
             for p in (0..half).step_by(BLOCK) {
-                let rows: [&[T]; BLOCK] = std::array::from_fn(|r| b.row(first + p + r));
+                let row = first + p;
+                let rows = [b.row(row), b.row(row + 1), b.row(row + 2), b.row(row + 3)];
                 transpose_narrow(rows, &mut target[p..], half);
             }
         } else {
@@ -187,14 +188,20 @@ pub(super) fn pack_pairs<S: Isa, T: Scalar>(b: MatRef<'_, T>, packed: &mut [T]) 
 
 /// Writes column j of the four rows to `target` from `j apart` on. The rows have at least four elements.
 #[inline(always)]
-fn transpose_narrow<T: Scalar>(rows: [&[T]; BLOCK], target: &mut [T], apart: usize) {
-    let cols = rows[0].len();
+fn transpose_narrow<T: Scalar>([a, b, c, d]: [&[T]; BLOCK], target: &mut [T], apart: usize) {
+    let cols = a.len();
     for col in (0..cols).step_by(BLOCK) {
         // The last block overlaps the one before it: it writes the same again.
         let from = col.min(cols - BLOCK);
-        let block = rows.map(|row| *row[from..].first_chunk().expect("the rows are long enough"));
+        let block = [block_of(a, from), block_of(b, from), block_of(c, from), block_of(d, from)];
         for (j, column) in T::transpose(block).iter().enumerate() {
             target[(from + j) * apart..][..BLOCK].copy_from_slice(column);
         }
     }
+}
+
+#[inline(always)]
+fn block_of<T: Scalar>(row: &[T], from: usize) -> [T; BLOCK] {
+    let block = &row[from..from + BLOCK];
+    [block[0], block[1], block[2], block[3]]
 }

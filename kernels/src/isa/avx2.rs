@@ -51,6 +51,8 @@ impl Isa for Avx2 {
     // 10 accumulators, 2 vectors of samples and one of weights: 13 of 16 registers, 7 loads for 10 multiply-adds.
     const SCORE_ROWS: usize = 2;
     const SCORE_CLASSES: usize = 5;
+    // As many accumulators as are left beside a vector of B for each of a row and a broadcast.
+    const WIDE_VECTORS: [usize; 5] = [0, 8, 4, 3, 2];
     // r p accumulators, r rows of A and one vector of B: at most 16 registers.
     const PAIR_ROWS: [usize; 9] = [0, 4, 4, 3, 3, 2, 2, 1, 1];
     // 10 accumulators, 2 vectors of features and one broadcast: 13 of 16 registers.
@@ -97,6 +99,16 @@ impl Isa for Avx2 {
             (2, 4) => self.vectorize(Tile::<K, 2, 4>(kernel)),
             (2, 5) => self.vectorize(Tile::<K, 2, 5>(kernel)),
             _ => unreachable!("a score tile of {rows} rows and {classes} classes"),
+        }
+    }
+
+    fn wide_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output {
+        match rows {
+            1 => self.vectorize(Tile::<K, 1, 8>(kernel)),
+            2 => self.vectorize(Tile::<K, 2, 4>(kernel)),
+            3 => self.vectorize(Tile::<K, 3, 3>(kernel)),
+            4 => self.vectorize(Tile::<K, 4, 2>(kernel)),
+            _ => unreachable!("a wide tile of {rows} rows"),
         }
     }
 

@@ -49,6 +49,8 @@ impl Isa for Avx512 {
     // 25 accumulators, 5 vectors of samples and one of weights: 31 of 32 registers, 10 loads for 25 multiply-adds.
     const SCORE_ROWS: usize = 5;
     const SCORE_CLASSES: usize = 5;
+    // As many accumulators as are left beside a vector of B for each of a row and a broadcast.
+    const WIDE_VECTORS: [usize; 5] = [0, 16, 10, 7, 6];
     // A tile of r rows and p pairs has r p accumulators, r rows of A and one vector of B: at most 31 of 32 registers.
     const PAIR_ROWS: [usize; 9] = [0, 8, 8, 7, 6, 5, 4, 3, 3];
     // 20 accumulators, 4 vectors of features (one cache line of bytes) and one broadcast: 25 of 32 registers.
@@ -107,6 +109,16 @@ impl Isa for Avx512 {
             (5, 4) => self.vectorize(Tile::<K, 5, 4>(kernel)),
             (5, 5) => self.vectorize(Tile::<K, 5, 5>(kernel)),
             _ => unreachable!("a score tile of {rows} rows and {classes} classes"),
+        }
+    }
+
+    fn wide_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output {
+        match rows {
+            1 => self.vectorize(Tile::<K, 1, 16>(kernel)),
+            2 => self.vectorize(Tile::<K, 2, 10>(kernel)),
+            3 => self.vectorize(Tile::<K, 3, 7>(kernel)),
+            4 => self.vectorize(Tile::<K, 4, 6>(kernel)),
+            _ => unreachable!("a wide tile of {rows} rows"),
         }
     }
 
@@ -252,8 +264,8 @@ impl Lanes<Avx512, f32> for __m512 {
     }
     #[inline(always)]
     fn add_neighbours<const D: usize>(self, _: Avx512, other: Self) -> Self {
-        const { assert!(D == 1 || D == 2 || D == 4) };
-        let mask = [0xAAAA, 0xCCCC, 0xF0F0][D.trailing_zeros() as usize];
+        const { assert!(D == 1 || D == 2 || D == 4 || D == 8) };
+        let mask = [0xAAAA, 0xCCCC, 0xF0F0, 0xFF00][D.trailing_zeros() as usize];
         // SAFETY: the token proves AVX-512.
         unsafe {
             let near = _mm512_mask_blend_ps(mask, self, other);
@@ -261,7 +273,8 @@ impl Lanes<Avx512, f32> for __m512 {
             let swapped = match D {
                 1 => _mm512_permute_ps::<0b10_11_00_01>(far),
                 2 => _mm512_permute_ps::<0b01_00_11_10>(far),
-                _ => _mm512_shuffle_f32x4::<0b10_11_00_01>(far, far),
+                4 => _mm512_shuffle_f32x4::<0b10_11_00_01>(far, far),
+                _ => _mm512_shuffle_f32x4::<0b01_00_11_10>(far, far),
             };
             _mm512_add_ps(near, swapped)
         }

@@ -31,6 +31,8 @@ impl Isa for Portable {
     const GEMM_VECTORS: usize = 2;
     const SCORE_ROWS: usize = 2;
     const SCORE_CLASSES: usize = 4;
+    // As many accumulators as are left beside a vector of B for each of a row and a broadcast.
+    const WIDE_VECTORS: [usize; 5] = [0, 8, 4, 3, 2];
     // r p accumulators, r rows of A, one vector of B and one product: at most 16 registers.
     const PAIR_ROWS: [usize; 9] = [0, 4, 3, 2, 2, 1, 1, 1, 1];
     const GRADIENT_CLASSES: usize = 4;
@@ -69,6 +71,16 @@ impl Isa for Portable {
             (2, 3) => self.vectorize(Tile::<K, 2, 3>(kernel)),
             (2, 4) => self.vectorize(Tile::<K, 2, 4>(kernel)),
             _ => unreachable!("a score tile of {rows} rows and {classes} classes"),
+        }
+    }
+
+    fn wide_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output {
+        match rows {
+            1 => self.vectorize(Tile::<K, 1, 8>(kernel)),
+            2 => self.vectorize(Tile::<K, 2, 4>(kernel)),
+            3 => self.vectorize(Tile::<K, 3, 3>(kernel)),
+            4 => self.vectorize(Tile::<K, 4, 2>(kernel)),
+            _ => unreachable!("a wide tile of {rows} rows"),
         }
     }
 
