@@ -240,7 +240,9 @@ fn row_of_tiles<S: Isa, T: Scalar>(
     let mut j = 0;
     while j < n {
         let is_wide = wide <= n - j && j + wide <= b.streamed && c.col_stride() == 1;
-        let cols = if is_wide { wide } else { narrow.min(n - j) };
+        // No tile reads some columns where they lie and others from the copy.
+        let end = if j < b.streamed { b.streamed } else { n };
+        let cols = if is_wide { wide } else { narrow.min(end - j) };
         let (panel, b_stride) = b.panel(j, cols.next_multiple_of(lanes));
         let is_cut = j < b.streamed && !cols.is_multiple_of(lanes);
         // The micropanels of A and B have as many steps as B's block has rows, each of `rows` rows and of as many whole
