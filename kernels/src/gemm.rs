@@ -13,14 +13,21 @@
 //! The semantics are those of BLAS: with `beta` zero C is not read; with `alpha` zero, or a depth of zero, C is scaled and A
 //! and B are not read; otherwise no factor is skipped, so a NaN in A or B reaches every element of C that depends on it.
 
+mod batch;
 mod blocked;
 mod blocking;
 mod common;
+mod deep;
+mod epilogue;
 mod microkernel;
 mod narrow;
 mod pack;
+mod packed;
 mod raw;
 
+pub use batch::{Batch, BatchMut, gemm_batch};
+pub use epilogue::{Bias, Epilogue};
+pub use packed::{PackedMatrix, gemm_packed};
 pub use raw::{dgemm, sgemm};
 
 use crate::dispatch;
@@ -62,7 +69,7 @@ pub fn gemm<T: Scalar>(alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c:
 #[derive(Debug)]
 pub struct Gemm<'a, T>(Operands<'a, T>);
 
-/// The operands of C <- alpha A B + beta C, whose extents agree.
+/// The operands of C <- epilogue(alpha A B + beta C), whose extents agree.
 #[derive(Debug)]
 struct Operands<'a, T> {
     alpha: T,
@@ -70,6 +77,43 @@ struct Operands<'a, T> {
     b: MatRef<'a, T>,
     beta: T,
     c: MatMut<'a, T>,
+    epilogue: Epilogue<'a, T>,
+}
+
+impl<T: Scalar> Operands<'_, T> {
+    /// For the first `at` rows of C, and the rest.
+    fn split_rows(self, at: usize) -> (Self, Self) {
+        let Self { alpha, a, b, beta, c, epilogue } = self;
+        let ((a_top, a_bottom), (c_top, c_bottom)) = (a.split_rows(at), c.split_rows(at));
+        let (top, bottom) = epilogue.split_rows(at);
+        (
+            Self { alpha, a: a_top, b, beta, c: c_top, epilogue: top },
+            Self { alpha, a: a_bottom, b, beta, c: c_bottom, epilogue: bottom },
+        )
+    }
+
+    /// For the first `at` columns of C, and the rest.
+    fn split_cols(self, at: usize) -> (Self, Self) {
+        let (left, right) = self.transposed().split_rows(at);
+        (left.transposed(), right.transposed())
+    }
+
+    /// The same product with rows as columns: C' = B' A'.
+    fn transposed(self) -> Self {
+        let Self { alpha, a, b, beta, c, epilogue } = self;
+        Self { alpha, a: b.transposed(), b: a.transposed(), beta, c: c.transposed(), epilogue: epilogue.transposed() }
+    }
+}
+
+/// Refuses extents that do not agree.
+fn check(a: (usize, usize), b: (usize, usize), c: (usize, usize)) -> Result<(), Error> {
+    if b.0 != a.1 {
+        return Err(Error::Shape { what: "rows of B and columns of A", expected: (a.1, b.1), found: b });
+    }
+    if c != (a.0, b.1) {
+        return Err(Error::Shape { what: "C and the product of A and B", expected: (a.0, b.1), found: c });
+    }
+    Ok(())
 }
 
 impl<'a, T: Scalar> Gemm<'a, T> {
@@ -78,15 +122,36 @@ impl<'a, T: Scalar> Gemm<'a, T> {
     /// # Errors
     /// [`Error::Shape`] if the extents do not agree.
     pub fn new(alpha: T, a: MatRef<'a, T>, b: MatRef<'a, T>, beta: T, c: MatMut<'a, T>) -> Result<Self, Error> {
-        if b.rows() != a.cols() {
-            let expected = (a.cols(), b.cols());
-            return Err(Error::Shape { what: "rows of B and columns of A", expected, found: b.shape() });
-        }
-        if c.shape() != (a.rows(), b.cols()) {
-            let expected = (a.rows(), b.cols());
-            return Err(Error::Shape { what: "C and the product of A and B", expected, found: c.shape() });
-        }
-        Ok(Self(Operands { alpha, a, b, beta, c }))
+        check(a.shape(), b.shape(), c.shape())?;
+        Ok(Self(Operands { alpha, a, b, beta, c, epilogue: Epilogue::default() }))
+    }
+
+    /// The same product, followed by `epilogue` while C is near.
+    ///
+    /// ```
+    /// use lanegrad_kernels::dispatch::dispatch;
+    /// use lanegrad_kernels::gemm::{Bias, Epilogue, Gemm};
+    /// use lanegrad_kernels::{MatMut, MatRef};
+    /// let (x, weight, bias) = ([1.0, 2.0], [3.0, -4.0, 5.0, -6.0], [0.5, 0.25]);
+    /// let mut y = [0.0; 2];
+    /// let layer = Gemm::new(
+    ///     1.0,
+    ///     MatRef::row_major(&x, 1, 2)?,
+    ///     MatRef::row_major(&weight, 2, 2)?,
+    ///     0.0,
+    ///     MatMut::row_major(&mut y, 1, 2)?,
+    /// )?;
+    /// dispatch(layer.with_epilogue(Epilogue { bias: Bias::Columns(&bias), relu: true })?)?;
+    /// assert_eq!(y, [13.5, 0.0]);
+    /// # Ok::<(), lanegrad_kernels::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the bias has not as many numbers as C has columns, or rows.
+    pub fn with_epilogue(mut self, epilogue: Epilogue<'a, T>) -> Result<Self, Error> {
+        epilogue.check(self.0.c.shape())?;
+        self.0.epilogue = epilogue;
+        Ok(self)
     }
 }
 
@@ -94,34 +159,55 @@ impl<T: Scalar> Kernel for Gemm<'_, T> {
     type Output = ();
 
     fn run<S: Isa>(self, isa: S) {
-        let operands = self.0;
-        let (m, n) = operands.c.shape();
-        let k = operands.a.cols();
-        if m == 0 || n == 0 {
-            return;
-        }
-        if k == 0 || operands.alpha == T::ZERO {
-            return scale(operands.beta, operands.c);
-        }
-        let (path, operands) = choose::<S, T>(operands);
-        let (m, n) = operands.c.shape();
-        let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
-        match path {
-            Path::Narrow => narrow::run(isa, operands, if is_small { m } else { grain(n * k) }),
-            Path::Blocked { pack_a, pack_b } => {
-                let (blocking, common) = (Blocking::new::<S, T>(k, pack_a, pack_b), Common::Neither);
-                // Cut the longer side, in whole micro-tiles.
-                let along_rows = m >= n;
-                let product = Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common };
-                if is_small {
-                    return product.run();
-                }
-                let (step, each) =
-                    if along_rows { (S::GEMM_ROWS, n * k) } else { (S::GEMM_VECTORS * T::Lanes::<S>::COUNT, m * k) };
-                product.divide(grain(each).next_multiple_of(step));
+        if let Some(operands) = finish_trivial(isa, self.0) {
+            let ((m, n), k) = (operands.c.shape(), operands.a.cols());
+            match deep::parts::<S, T>(m, k, n) {
+                1 => product(isa, operands),
+                parts => deep::run(isa, operands, parts),
             }
         }
     }
+}
+
+/// Does what needs no product of A and B: gives back operands that need one.
+fn finish_trivial<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) -> Option<Operands<'_, T>> {
+    let (m, n) = operands.c.shape();
+    if m == 0 || n == 0 {
+        return None;
+    }
+    if operands.a.cols() > 0 && operands.alpha != T::ZERO {
+        return Some(operands);
+    }
+    let Operands { beta, mut c, epilogue, .. } = operands;
+    scale(beta, c.reborrow());
+    epilogue.apply(isa, c);
+    None
+}
+
+/// The product of operands that are not empty.
+fn product<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
+    let (path, operands) = choose::<S, T>(operands);
+    let ((m, n), k) = (operands.c.shape(), operands.a.cols());
+    let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
+    match path {
+        Path::Narrow => narrow::run(isa, operands, if is_small { m } else { grain(n * k) }),
+        Path::Blocked { pack_a, pack_b } => {
+            let (blocking, common) = (Blocking::new::<S, T>(k, pack_a, pack_b), Common::Neither);
+            // Cut the longer side.
+            let along_rows = m >= n;
+            let product = Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common };
+            if is_small {
+                return product.run();
+            }
+            product.divide(blocked_grain::<S, T>(along_rows, (m, k, n)));
+        }
+    }
+}
+
+/// Rows or columns of C, in whole micro-tiles, that make a piece worth a thread.
+fn blocked_grain<S: Isa, T: Scalar>(along_rows: bool, (m, k, n): (usize, usize, usize)) -> usize {
+    let (step, each) = if along_rows { (S::GEMM_ROWS, n * k) } else { (S::GEMM_VECTORS * T::Lanes::<S>::COUNT, m * k) };
+    grain(each).next_multiple_of(step)
 }
 
 /// Multiply-adds below which a piece of work is not worth another thread: about 10 microseconds.
@@ -177,13 +263,13 @@ fn choose<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T
     if m <= NARROW && streams(operands.b) {
         blocked::<S, T>(operands)
     } else if n <= NARROW && streams(operands.a.transposed()) {
-        blocked::<S, T>(transposed(operands))
+        blocked::<S, T>(operands.transposed())
     } else if operands.a.col_stride() == 1 && narrow::pays::<S, T>(n, k) {
         (Path::Narrow, operands)
     } else if operands.b.row_stride() == 1 && narrow::pays::<S, T>(m, k) {
-        (Path::Narrow, transposed(operands))
+        (Path::Narrow, operands.transposed())
     } else if operands.c.row_stride().unsigned_abs() < operands.c.col_stride().unsigned_abs() {
-        blocked::<S, T>(transposed(operands))
+        blocked::<S, T>(operands.transposed())
     } else {
         blocked::<S, T>(operands)
     }
@@ -201,13 +287,16 @@ fn blocked<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, 
         _ => REUSES[2],
     };
     let pack_b = operands.b.col_stride() != 1 || m.div_ceil(S::GEMM_ROWS) > reuses;
-    let (row_stride, col_stride) = (operands.a.row_stride(), operands.a.col_stride());
-    let pack_a = match (row_stride, col_stride) {
+    (Path::Blocked { pack_a: packs_a(operands.a, n), pack_b }, operands)
+}
+
+/// Whether a copy of A pays where C has `n` columns.
+fn packs_a<T: Scalar>(a: MatRef<'_, T>, n: usize) -> bool {
+    match (a.row_stride(), a.col_stride()) {
         (_, 1) => false,
         (1, _) => n > PACKED_A,
         _ => true,
-    };
-    (Path::Blocked { pack_a, pack_b }, operands)
+    }
 }
 
 /// Whether many rows, which lie whole pages apart, share each set of the first-level cache.
@@ -218,12 +307,6 @@ fn is_thrashing<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
 
 /// Lines of a set of the first-level cache.
 const WAYS: usize = 8;
-
-/// The same product with rows as columns: C' = B' A'.
-fn transposed<T: Scalar>(operands: Operands<'_, T>) -> Operands<'_, T> {
-    let Operands { alpha, a, b, beta, c } = operands;
-    Operands { alpha, a: b.transposed(), b: a.transposed(), beta, c: c.transposed() }
-}
 
 /// The part of `matrix` that starts at (`row`, `col`) and has `rows` x `cols` elements.
 fn part<T: Scalar>(matrix: MatRef<'_, T>, row: usize, rows: usize, col: usize, cols: usize) -> MatRef<'_, T> {

@@ -47,5 +47,5 @@ pub mod instances;
 mod workspace;
 
 pub use error::{Error, Wanted};
-pub use gemm::{dgemm, gemm, sgemm};
+pub use gemm::{dgemm, gemm, gemm_batch, gemm_packed, sgemm};
 pub use matrix::{MatMut, MatRef};

@@ -2,6 +2,7 @@
 
 use super::blocking::Blocking;
 use super::common::{self, Common};
+use super::epilogue::Epilogue;
 use super::microkernel::{MicroKernel, PanelOfA, Tile, WideKernel};
 use super::pack;
 use super::{Operands, WAYS, is_thrashing, part};
@@ -44,7 +45,7 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
         with_scratch(length, |packed: &mut [T]| {
             let (matrix, of_a) = if self.along_rows { (b, false) } else { (a, true) };
             common::pack_all(self.isa, matrix, of_a, self.blocking.depth, packed);
-            let common = if of_a { Common::A(packed) } else { Common::B(packed) };
+            let common = if of_a { Common::A(packed) } else { Common::whole_b::<S>(packed, b.cols()) };
             let Self { isa, operands, blocking, pack_a, pack_b, along_rows, .. } = self;
             parallel::divide(Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common }, grain);
         });
@@ -53,7 +54,7 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
     /// The loops over blocks: A's rows (MC), the depth (KC), B's columns (NC).
     fn loops(self, a_packed: &mut [T], b_packed: &mut [T]) {
         let Self { isa, operands, blocking, pack_a, pack_b, common, .. } = self;
-        let Operands { alpha, a, b, beta, mut c } = operands;
+        let Operands { alpha, a, b, beta, mut c, epilogue } = operands;
         let (m, n) = c.shape();
         let k = a.cols();
         let block_cols = if pack_b { blocking.cols.min(n) } else { n };
@@ -77,8 +78,8 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
                     let target = c.reborrow().split_rows(i).1.split_rows(rows).0;
                     let target = target.split_cols(j).1.split_cols(cols).0;
                     let b_block = match common {
-                        Common::B(all) => {
-                            let packed = &all[common::padded::<S, T>(n) * p + j * depth..];
+                        Common::B { all, padded, first } => {
+                            let packed = &all[padded * p + (first + j) * depth..];
                             BlockOfB { packed, streamed: 0, view }
                         }
                         _ => {
@@ -89,7 +90,9 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
                             BlockOfB { packed: b_packed, streamed, view }
                         }
                     };
-                    macro_kernel(isa, alpha, a_block, b_block, beta, target);
+                    let epilogue =
+                        if p + depth == k { epilogue.part((i, rows), (j, cols)) } else { Epilogue::default() };
+                    macro_kernel(isa, alpha, a_block, b_block, beta, epilogue, target);
                 }
             }
         }
@@ -102,15 +105,9 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
     }
 
     fn split(self, at: usize) -> (Self, Self) {
-        let Operands { alpha, a, b, beta, c } = self.operands;
-        let part = |a, b, c| Self { operands: Operands { alpha, a, b, beta, c }, ..self };
-        if self.along_rows {
-            let ((a_top, a_bottom), (c_top, c_bottom)) = (a.split_rows(at), c.split_rows(at));
-            (part(a_top, b, c_top), part(a_bottom, b, c_bottom))
-        } else {
-            let ((b_left, b_right), (c_left, c_right)) = (b.split_cols(at), c.split_cols(at));
-            (part(a, b_left, c_left), part(a, b_right, c_right))
-        }
+        let (first, rest) = if self.along_rows { self.operands.split_rows(at) } else { self.operands.split_cols(at) };
+        let common = if self.along_rows { self.common } else { self.common.from_column(at) };
+        (Self { operands: first, ..self }, Self { operands: rest, common, ..self })
     }
 
     fn run(self) {
@@ -119,11 +116,11 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
         let Blocking { depth, rows, cols } = self.blocking;
         if !self.pack_a && !self.pack_b && a.cols() <= depth && streamed::<S, T>(n) == n {
             // One block, read where it lies.
-            let Operands { alpha, beta, c, .. } = self.operands;
-            return macro_kernel(self.isa, alpha, BlockOfA::Streamed(a), BlockOfB::streamed(b), beta, c);
+            let Operands { alpha, beta, c, epilogue, .. } = self.operands;
+            return macro_kernel(self.isa, alpha, BlockOfA::Streamed(a), BlockOfB::streamed(b), beta, epilogue, c);
         }
         let own_a = self.pack_a && !matches!(self.common, Common::A(_));
-        let own_b = !matches!(self.common, Common::B(_));
+        let own_b = !matches!(self.common, Common::B { .. });
         let a_length = if own_a { pack::a_length(rows.min(m), depth) } else { 0 };
         let b_cols = if self.pack_b { cols.min(n) } else { n - streamed::<S, T>(n) };
         let b_length = if own_b { pack::b_length::<S, T>(b_cols, depth) } else { 0 };
@@ -180,13 +177,14 @@ impl<'a, T: Scalar> BlockOfB<'a, T> {
 /// Bytes of a C that is left in the nearest cache by whoever uses it.
 const NEAR: usize = 16 * 1024;
 
-/// C <- alpha A B + beta C for one block: the loops over micropanels of A, then of B.
+/// C <- epilogue(alpha A B + beta C) for one block: the loops over micropanels of A, then of B.
 fn macro_kernel<S: Isa, T: Scalar>(
     isa: S,
     alpha: T,
     a: BlockOfA<'_, T>,
     b: BlockOfB<'_, T>,
     beta: T,
+    epilogue: Epilogue<'_, T>,
     mut c: MatMut<'_, T>,
 ) {
     let is_far = c.rows().saturating_mul(c.cols()) > NEAR / size_of::<T>();
@@ -199,7 +197,9 @@ fn macro_kernel<S: Isa, T: Scalar>(
                 } else {
                     PanelOfA { first, stride: view.col_stride(), across: true }
                 };
-                row_of_tiles(isa, alpha, panel, &b, beta, is_far, c.reborrow().split_rows(i).1.split_rows(height).0);
+                let rows = c.reborrow().split_rows(i).1.split_rows(height).0;
+                row_of_tiles(isa, alpha, panel, &b, beta, is_far, rows);
+                epilogue.rows(i, height).apply(isa, c.reborrow().split_rows(i).1.split_rows(height).0);
             }
         }
         BlockOfA::Packed(packed) => {
@@ -208,7 +208,9 @@ fn macro_kernel<S: Isa, T: Scalar>(
                 let height = S::GEMM_ROWS.min(c.rows() - i);
                 let first = packed[i * depth..][..height * depth].as_ptr();
                 let panel = PanelOfA { first, stride: height as isize, across: true };
-                row_of_tiles(isa, alpha, panel, &b, beta, is_far, c.reborrow().split_rows(i).1.split_rows(height).0);
+                let rows = c.reborrow().split_rows(i).1.split_rows(height).0;
+                row_of_tiles(isa, alpha, panel, &b, beta, is_far, rows);
+                epilogue.rows(i, height).apply(isa, c.reborrow().split_rows(i).1.split_rows(height).0);
             }
         }
     }

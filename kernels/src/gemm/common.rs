@@ -16,7 +16,28 @@ const WORTH_A_THREAD: usize = 1 << 15;
 pub(super) enum Common<'a, T> {
     Neither,
     A(&'a [T]),
-    B(&'a [T]),
+    B {
+        all: &'a [T],
+        /// Columns of all of B, with those that fill the last vector.
+        padded: usize,
+        /// The first column of the part of B that is meant.
+        first: usize,
+    },
+}
+
+impl<'a, T: Scalar> Common<'a, T> {
+    /// A copy of a B of `cols` columns.
+    pub fn whole_b<S: Isa>(all: &'a [T], cols: usize) -> Self {
+        Self::B { all, padded: padded::<S, T>(cols), first: 0 }
+    }
+
+    /// What is meant for the columns of C from `at` on, a whole number of panels.
+    pub fn from_column(self, at: usize) -> Self {
+        match self {
+            Self::B { all, padded, first } => Self::B { all, padded, first: first + at },
+            other => other,
+        }
+    }
 }
 
 /// Elements that the copy of a `k` deep operand takes whose panels are `extent` wide together; none if that is too much.

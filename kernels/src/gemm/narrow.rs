@@ -7,7 +7,6 @@
 
 use super::{Operands, pack};
 use crate::isa::{Isa, Lanes, MAX_LANES, Scalar, TileKernel};
-use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{self, Divide};
 use crate::workspace::with_scratch;
 
@@ -28,38 +27,34 @@ pub(super) fn pays<S: Isa, T: Scalar>(n: usize, k: usize) -> bool {
     n <= COLUMNS && pairs * k.div_ceil(half) + REDUCTION < n.div_ceil(lanes) * k
 }
 
-/// C <- alpha A B + beta C, where A's rows are adjacent along the depth and B is narrow.
+/// C <- epilogue(alpha A B + beta C), where A's rows are adjacent along the depth and B is narrow.
 ///
 /// Each thread copies B for itself: what another core has just written takes longer to arrive.
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: usize) {
-    let Operands { alpha, a, b, beta, c } = operands;
-    let grain = if a.rows() > grain { grain.max(a.rows().div_ceil(parallel::current())) } else { grain };
-    parallel::divide(NarrowProduct { isa, alpha, a, b, beta, c }, grain);
+    let rows = operands.a.rows();
+    let grain = if rows > grain { grain.max(rows.div_ceil(parallel::current())) } else { grain };
+    parallel::divide(NarrowProduct { isa, operands }, grain);
 }
 
 struct NarrowProduct<'a, S, T> {
     isa: S,
-    alpha: T,
-    a: MatRef<'a, T>,
-    b: MatRef<'a, T>,
-    beta: T,
-    c: MatMut<'a, T>,
+    operands: Operands<'a, T>,
 }
 
 impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
     fn length(&self) -> usize {
-        self.a.rows()
+        self.operands.a.rows()
     }
 
     fn split(self, at: usize) -> (Self, Self) {
-        let (a_top, a_bottom) = self.a.split_rows(at);
-        let (c_top, c_bottom) = self.c.split_rows(at);
-        (Self { a: a_top, c: c_top, ..self }, Self { a: a_bottom, c: c_bottom, ..self })
+        let (top, bottom) = self.operands.split_rows(at);
+        (Self { operands: top, ..self }, Self { operands: bottom, ..self })
     }
 
     fn run(self) {
-        with_scratch(pack::pairs_length::<S, T>(self.b), |pairs: &mut [T]| {
-            pack::pack_pairs::<S, T>(self.b, pairs);
+        let b = self.operands.b;
+        with_scratch(pack::pairs_length::<S, T>(b), |pairs: &mut [T]| {
+            pack::pack_pairs::<S, T>(b, pairs);
             self.tiles(pairs);
         });
     }
@@ -68,7 +63,8 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
 impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
     /// The tiles of all rows; `b` holds B in pairs of columns.
     fn tiles(self, b: &[T]) {
-        let Self { isa, alpha, a, beta, mut c, .. } = self;
+        let Self { isa, operands } = self;
+        let Operands { alpha, a, beta, mut c, epilogue, .. } = operands;
         let (m, cols) = c.shape();
         let pairs = cols.div_ceil(2);
         let height = S::PAIR_ROWS[pairs];
@@ -100,6 +96,7 @@ impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
                 });
             }
         }
+        epilogue.apply(isa, c);
     }
 }
 

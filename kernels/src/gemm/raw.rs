@@ -1,6 +1,6 @@
 //! The product on raw pointers, with the signature that matrixmultiply 0.3 made common.
 
-use super::{Gemm, Operands};
+use super::{Epilogue, Gemm, Operands};
 use crate::dispatch;
 use crate::isa::Scalar;
 use crate::matrix::{MatMut, MatRef};
@@ -38,7 +38,7 @@ pub unsafe fn sgemm(
     let (a, b, c) = unsafe {
         (MatRef::from_raw(a, m, k, rsa, csa), MatRef::from_raw(b, k, n, rsb, csb), MatMut::from_raw(c, m, n, rsc, csc))
     };
-    run(Operands { alpha, a, b, beta, c });
+    run(Operands { alpha, a, b, beta, c, epilogue: Epilogue::default() });
 }
 
 /// C <- alpha A B + beta C on `f64`; the signature is that of `matrixmultiply::dgemm` 0.3, all else as [`sgemm`].
@@ -66,7 +66,7 @@ pub unsafe fn dgemm(
     let (a, b, c) = unsafe {
         (MatRef::from_raw(a, m, k, rsa, csa), MatRef::from_raw(b, k, n, rsb, csb), MatMut::from_raw(c, m, n, rsc, csc))
     };
-    run(Operands { alpha, a, b, beta, c });
+    run(Operands { alpha, a, b, beta, c, epilogue: Epilogue::default() });
 }
 
 fn run<T: Scalar>(operands: Operands<'_, T>) {
