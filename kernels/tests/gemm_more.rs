@@ -18,7 +18,7 @@ const SHAPES: [(usize, usize, usize); 9] = [
     (9, 200, 70),
     (70, 1100, 90),
     (300, 20, 17),
-    (33, 5000, 20),
+    (33, 9000, 20),
     (3, 90, 600),
 ];
 
@@ -220,7 +220,7 @@ fn batches_that_reach_outside_or_overlap_are_refused() {
 
 #[test]
 fn a_long_depth_cut_in_parts_gives_the_same_bits_for_any_number_of_threads() {
-    for (m, k, n) in [(33, 5000, 20), (64, 40_000, 64), (100, 2048, 100)] {
+    for (m, k, n) in [(33, 9000, 20), (64, 70_000, 64), (100, 8192, 100)] {
         for level in supported() {
             let (a, b) = (uniform::<f64>(1, m * k), uniform::<f64>(2, k * n));
             let product = Product { level, shape: (m, k, n), a: &a, b: &b, by_columns: false };

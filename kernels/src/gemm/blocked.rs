@@ -264,11 +264,20 @@ fn row_of_tiles<S: Isa, T: Scalar>(
 #[inline(always)]
 fn compute<S: Isa, T: Scalar>(isa: S, tile: Tile<T>, is_cut: bool) {
     let (rows, vectors) = (tile.rows, tile.cols.div_ceil(T::Lanes::<S>::COUNT));
-    match (tile.a.across, is_cut) {
-        (false, false) => isa.gemm_tile(rows, vectors, MicroKernel::<T, false, false>(&tile)),
-        (false, true) => isa.gemm_tile(rows, vectors, MicroKernel::<T, false, true>(&tile)),
-        (true, false) => isa.gemm_tile(rows, vectors, MicroKernel::<T, true, false>(&tile)),
-        (true, true) => isa.gemm_tile(rows, vectors, MicroKernel::<T, true, true>(&tile)),
+    // Apart, so that tiles that a level never cuts are not compiled.
+    if S::MASKS {
+        if is_cut {
+            return if tile.a.across {
+                isa.gemm_tile(rows, vectors, MicroKernel::<T, true, true>(&tile))
+            } else {
+                isa.gemm_tile(rows, vectors, MicroKernel::<T, false, true>(&tile))
+            };
+        }
+    }
+    if tile.a.across {
+        isa.gemm_tile(rows, vectors, MicroKernel::<T, true, false>(&tile))
+    } else {
+        isa.gemm_tile(rows, vectors, MicroKernel::<T, false, false>(&tile))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::workspace::with_scratch;
 /// Elements of C beyond which its rows and columns are enough work to share.
 const MOST_ELEMENTS: usize = 16 * 1024;
 /// Depth of a part.
-const DEPTH: usize = 1024;
+const DEPTH: usize = 4096;
 /// Parts at most: each has a sum of its own of every element of C.
 const MOST_PARTS: usize = 16;
 
