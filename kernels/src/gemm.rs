@@ -1,11 +1,14 @@
 //! C <- alpha A B + beta C: the matrix product, cache-blocked and packed.
 //!
-//! A product takes one of two ways, chosen by level, type, shape and strides alone:
+//! A product takes one of three ways, chosen by level, type, shape and strides alone:
 //!
 //! * **blocked**: the loops of Goto and van de Geijn's "Anatomy of high-performance matrix multiplication" (2008), with the
 //!   roles of A and B exchanged, since the micro-tile's vectors lie along the columns of a row-major C. B is packed unless
 //!   there are so few rows that each of its elements is used in one micro-tile only.
-//! * **narrow** (`skinny`): a few columns and a long depth. The vectors lie along the depth.
+//! * **narrow**: a few columns and a long depth. The vectors lie along the depth, two columns in each.
+//! * **column**: one column: dot products.
+//!
+//! A small C with a very long depth is the sum of such products of parts of it (`deep`).
 //!
 //! Threads share the rows or columns of C; every element of C is computed by one thread as one chain of operations in the
 //! order of the depth, so the result has the same bits for any number of threads.
@@ -16,6 +19,7 @@
 mod batch;
 mod blocked;
 mod blocking;
+mod column;
 mod common;
 mod deep;
 mod epilogue;
@@ -190,6 +194,7 @@ fn product<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
     let ((m, n), k) = (operands.c.shape(), operands.a.cols());
     let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
     match path {
+        Path::Column => column::run(isa, operands, if is_small { m } else { grain(k) }),
         Path::Narrow => narrow::run(isa, operands, if is_small { m } else { grain(n * k) }),
         Path::Blocked { pack_a, pack_b } => {
             let (blocking, common) = (Blocking::new::<S, T>(k, pack_a, pack_b), Common::Neither);
@@ -242,6 +247,7 @@ unsafe fn write_scaled<T: Scalar>(target: *mut T, sum: T, beta: T) {
 
 #[derive(Clone, Copy, Debug)]
 enum Path {
+    Column,
     Narrow,
     Blocked { pack_a: bool, pack_b: bool },
 }
@@ -260,7 +266,11 @@ fn choose<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T
     let k = operands.a.cols();
     let (m, n) = operands.c.shape();
     let streams = |wide: MatRef<'_, T>| wide.col_stride() == 1;
-    if m <= NARROW && streams(operands.b) {
+    if n == 1 && operands.a.col_stride() == 1 {
+        (Path::Column, operands)
+    } else if m == 1 && operands.b.row_stride() == 1 {
+        (Path::Column, operands.transposed())
+    } else if m <= NARROW && streams(operands.b) {
         blocked::<S, T>(operands)
     } else if n <= NARROW && streams(operands.a.transposed()) {
         blocked::<S, T>(operands.transposed())

@@ -351,7 +351,7 @@ pub trait Lanes<S: Isa, T: Scalar>: Copy {
     fn reduce_sum(self, isa: S) -> T;
 
     /// Sums of neighbours, where lanes i and i ^ `D` are neighbours: of `self` in the lanes whose number lacks the bit `D`, of
-    /// `other` in those that have it. `D` is a power of two less than `COUNT`.
+    /// `other` in those that have it. `D` is a power of two less than `COUNT`, which is not more than 8.
     fn add_neighbours<const D: usize>(self, isa: S, other: Self) -> Self;
     /// Lane 0, the first of the upper half, lane 1, the second of the upper half, and so on.
     fn interleave_halves(self, isa: S) -> Self;

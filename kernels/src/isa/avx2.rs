@@ -269,7 +269,7 @@ impl Lanes<Avx2, f32> for __m256 {
     }
     #[inline(always)]
     fn add_neighbours<const D: usize>(self, _: Avx2, other: Self) -> Self {
-        const { assert!(D == 1 || D == 2 || D == 4) };
+        const { assert!(D.is_power_of_two() && D <= 8) };
         // SAFETY: the token proves AVX2.
         unsafe {
             match D {
@@ -429,7 +429,7 @@ impl Lanes<Avx2, f64> for __m256d {
     }
     #[inline(always)]
     fn add_neighbours<const D: usize>(self, _: Avx2, other: Self) -> Self {
-        const { assert!(D == 1 || D == 2 || D == 4) };
+        const { assert!(D.is_power_of_two() && D <= 8) };
         // SAFETY: the token proves AVX2.
         unsafe {
             if D == 1 {

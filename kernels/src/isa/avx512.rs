@@ -264,7 +264,7 @@ impl Lanes<Avx512, f32> for __m512 {
     }
     #[inline(always)]
     fn add_neighbours<const D: usize>(self, _: Avx512, other: Self) -> Self {
-        const { assert!(D == 1 || D == 2 || D == 4 || D == 8) };
+        const { assert!(D.is_power_of_two() && D <= 8) };
         let mask = [0xAAAA, 0xCCCC, 0xF0F0, 0xFF00][D.trailing_zeros() as usize];
         // SAFETY: the token proves AVX-512.
         unsafe {
@@ -405,8 +405,8 @@ impl Lanes<Avx512, f64> for __m512d {
     }
     #[inline(always)]
     fn add_neighbours<const D: usize>(self, _: Avx512, other: Self) -> Self {
-        const { assert!(D == 1 || D == 2 || D == 4) };
-        let mask = [0xAA, 0xCC, 0xF0][D.trailing_zeros() as usize];
+        const { assert!(D.is_power_of_two() && D <= 8) };
+        let mask = [0xAA, 0xCC, 0xF0, 0][D.trailing_zeros() as usize];
         // SAFETY: the token proves AVX-512.
         unsafe {
             let near = _mm512_mask_blend_pd(mask, self, other);

@@ -217,7 +217,7 @@ impl Lanes<Portable, f32> for f32x4 {
     }
     #[inline(always)]
     fn add_neighbours<const D: usize>(self, _: Portable, other: Self) -> Self {
-        const { assert!(D == 1 || D == 2 || D == 4) };
+        const { assert!(D.is_power_of_two() && D <= 8) };
         let (a, b) = (self.to_array(), other.to_array());
         let sum = |i: usize| if i & D == 0 { a[i] + a[(i ^ D) % 4] } else { b[i] + b[(i ^ D) % 4] };
         f32x4::from([sum(0), sum(1), sum(2), sum(3)])
@@ -334,7 +334,7 @@ impl Lanes<Portable, f64> for f64x2 {
     }
     #[inline(always)]
     fn add_neighbours<const D: usize>(self, _: Portable, other: Self) -> Self {
-        const { assert!(D == 1 || D == 2 || D == 4) };
+        const { assert!(D.is_power_of_two() && D <= 8) };
         let ([a, b], [c, d]) = (self.to_array(), other.to_array());
         f64x2::from([a + b, c + d])
     }
