@@ -34,8 +34,8 @@ fn products_between_guard_pages() {
     let (mut single, mut double) = (Operands::new(), Operands::new());
     for seed in 0..cases(1500) {
         eprintln!("{seed}");
-        random_product::<f32>(seed, &mut single);
-        random_product::<f64>(seed, &mut double);
+        check_random::<f32>(seed, &mut single);
+        check_random::<f64>(seed, &mut double);
     }
 }
 
@@ -79,26 +79,22 @@ struct Matrix<T> {
     lowest: *mut T,
     geometry: Geometry,
     shape: (usize, usize),
-    /// Whether the elements between the lowest and the highest address are all there.
-    is_whole: bool,
+    /// Whether each line lies between guard pages of its own.
+    in_lines: bool,
 }
 
 impl<T: Scalar> Matrix<T> {
-    /// A matrix of zeros; what else can be read is `filler`.
-    fn random(memory: &mut Memory, shape: (usize, usize), can_repeat: bool, filler: T, numbers: &mut impl Rng) -> Self {
-        let order = if can_repeat { Order::random_readable(numbers) } else { Order::random(numbers) };
-        let lines = if order.by_columns { shape.1 } else { shape.0 };
-        let length = if order.by_columns { shape.0 } else { shape.1 };
-        let at_end = numbers.random_bool(0.7);
+    /// A matrix, all of whose memory is `filler`, in one piece or line by line.
+    fn new(memory: &mut Memory, shape: (usize, usize), order: Order, in_lines: bool, filler: T, at_end: bool) -> Self {
+        let (lines, length) = if order.by_columns { (shape.1, shape.0) } else { shape };
         // Lines that are kept apart cannot be one, and a page holds each.
-        let is_whole = numbers.random() || order.is_repeated || lines > LINES || length * (order.gap + 1) > 500;
-        let memory = if is_whole { &mut memory.whole } else { &mut memory.lines };
+        let in_lines = in_lines && !order.is_repeated && lines <= LINES && length * (order.gap + 1) <= 500;
+        let memory = if in_lines { &mut memory.lines } else { &mut memory.whole };
         let (lowest, geometry) = memory.place(order, shape, at_end);
-        let matrix = Self { lowest, geometry, shape, is_whole };
         for run in 0..memory.runs() {
             memory.elements(run).fill(filler);
         }
-        matrix
+        Self { lowest, geometry, shape, in_lines }
     }
 
     /// The address of element (0, 0).
@@ -133,15 +129,63 @@ impl<T: Scalar> Matrix<T> {
 
 const MARK: f64 = -7777.25;
 
-/// A product of integers, each operand in an order of its own and at the start or the end of its memory.
-fn random_product<T: ByPointers>(seed: u64, operands: &mut Operands) {
+/// A product C <- A B + beta C of three matrices between guard pages.
+struct Product<T> {
+    a: Matrix<T>,
+    b: Matrix<T>,
+    beta: f64,
+    c: Matrix<T>,
+}
+
+impl<T: ByPointers> Product<T> {
+    fn run_by_pointers(&self) {
+        let Self { a, b, beta, c } = self;
+        let ((m, k), n) = (a.shape, b.shape.1);
+        let ((rsa, csa), (rsb, csb), (rsc, csc)) = (a.geometry.strides, b.geometry.strides, c.geometry.strides);
+        let (a, b, beta, c) = (a.first(), b.first(), T::from_f64(*beta), c.first());
+        // SAFETY: every element of the three matrices is mapped for reading and writing, and none of C's coincide.
+        unsafe { T::GEMM(m, k, n, T::ONE, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc) };
+    }
+
+    /// Runs the product in blocks, by slices, whose elements must all be there: no operand may lie in lines.
+    fn run_in_blocks(&self, [depth, rows, cols]: [usize; 3], copies: [bool; 2]) {
+        let Self { a, b, beta, c } = self;
+        let read = |matrix: &Matrix<T>| {
+            let (Geometry { used, offset, strides }, (rows, cols)) = (matrix.geometry, matrix.shape);
+            // SAFETY: the elements from the lowest address to the highest are mapped, and nobody writes them meanwhile.
+            let data = unsafe { std::slice::from_raw_parts(matrix.lowest, used) };
+            MatRef::with_strides(data, offset, rows, cols, strides.0, strides.1).unwrap()
+        };
+        let (Geometry { used, offset, strides }, (m, n)) = (c.geometry, c.shape);
+        // SAFETY: as above; C has memory of its own.
+        let data = unsafe { std::slice::from_raw_parts_mut(c.lowest, used) };
+        let c = MatMut::with_strides(data, offset, m, n, strides.0, strides.1).unwrap();
+        let product = Gemm::new(T::ONE, read(a), read(b), T::from_f64(*beta), c).unwrap();
+        dispatch_at(dispatch::level().unwrap(), product.with_blocks(depth, rows, cols, copies)).unwrap();
+    }
+}
+
+/// An extent: small, or that of several tiles.
+fn extent(numbers: &mut impl Rng) -> usize {
+    if numbers.random() { numbers.random_range(1..=17) } else { numbers.random_range(1..=LINES) }
+}
+
+/// Checks a product of integers, each operand in an order of its own and at the start or the end of its memory.
+fn check_random<T: ByPointers>(seed: u64, operands: &mut Operands) {
     let mut numbers = generator(seed);
+    let (m, n) = (extent(&mut numbers), extent(&mut numbers));
+    let k = if numbers.random_bool(0.2) { numbers.random_range(1..300) } else { extent(&mut numbers) };
+    let in_blocks = numbers.random_bool(0.3);
+    let mut place = |memory: &mut Memory, shape, is_read, filler| {
+        let order = if is_read { Order::random_readable(&mut numbers) } else { Order::random(&mut numbers) };
+        let (in_lines, at_end) = (!in_blocks && numbers.random(), numbers.random_bool(0.7));
+        Matrix::<T>::new(memory, shape, order, in_lines, filler, at_end)
+    };
+    // What is no element of A or B is NaN, and what is none of C is marked.
     let [of_a, of_b, of_c] = &mut operands.0;
-    let (m, n) = (numbers.random_range(1..=70), numbers.random_range(1..=70));
-    let k = if numbers.random_bool(0.1) { numbers.random_range(1..300) } else { numbers.random_range(1..=70) };
-    let a = Matrix::<T>::random(of_a, (m, k), true, T::NAN, &mut numbers);
-    let b = Matrix::<T>::random(of_b, (k, n), true, T::NAN, &mut numbers);
-    let c = Matrix::<T>::random(of_c, (m, n), false, T::from_f64(MARK), &mut numbers);
+    let a = place(of_a, (m, k), true, T::NAN);
+    let b = place(of_b, (k, n), true, T::NAN);
+    let c = place(of_c, (m, n), false, T::from_f64(MARK));
     let beta = [0.0, 1.0, 2.0][numbers.random_range(0..3)];
     for operand in [&a, &b, &c] {
         operand.set_all(|| f64::from(numbers.random_range(-8..=8)));
@@ -150,35 +194,16 @@ fn random_product<T: ByPointers>(seed: u64, operands: &mut Operands) {
     if beta == 0.0 {
         c.set_all(|| f64::NAN);
     }
-    if numbers.random() && a.is_whole && b.is_whole && c.is_whole {
-        // By slices, in small blocks.
-        let blocks: [usize; 3] = std::array::from_fn(|_| numbers.random_range(1..50));
-        let copies = [numbers.random(), numbers.random()];
-        // SAFETY: the elements from the lowest address to the highest are readable, no one else writes them, and nobody else
-        // touches those of C.
-        let (a_data, b_data, c_data) = unsafe {
-            (
-                std::slice::from_raw_parts(a.lowest, a.geometry.used),
-                std::slice::from_raw_parts(b.lowest, b.geometry.used),
-                std::slice::from_raw_parts_mut(c.lowest, c.geometry.used),
-            )
-        };
-        let read = |data, of: &Matrix<T>| {
-            let Geometry { offset, strides, .. } = of.geometry;
-            MatRef::with_strides(data, offset, of.shape.0, of.shape.1, strides.0, strides.1).unwrap()
-        };
-        let Geometry { offset, strides, .. } = c.geometry;
-        let target = MatMut::with_strides(c_data, offset, m, n, strides.0, strides.1).unwrap();
-        let product = Gemm::new(T::ONE, read(a_data, &a), read(b_data, &b), T::from_f64(beta), target).unwrap();
-        let product = product.with_blocks(blocks[0], blocks[1], blocks[2], copies);
-        dispatch_at(dispatch::level().unwrap(), product).unwrap();
+
+    let product = Product { a, b, beta, c };
+    if in_blocks {
+        let blocks = std::array::from_fn(|_| numbers.random_range(1..50));
+        product.run_in_blocks(blocks, [numbers.random(), numbers.random()]);
     } else {
-        let ((rsa, csa), (rsb, csb), (rsc, csc)) = (a.geometry.strides, b.geometry.strides, c.geometry.strides);
-        let beta = T::from_f64(beta);
-        // SAFETY: every element of the three matrices is mapped for reading and writing, and none of C's coincide.
-        unsafe { T::GEMM(m, k, n, T::ONE, a.first(), rsa, csa, b.first(), rsb, csb, beta, c.first(), rsc, csc) };
+        product.run_by_pointers();
     }
 
+    let Product { a, b, c, .. } = product;
     for i in 0..m {
         for j in 0..n {
             let sum: f64 = (0..k).map(|p| left[i * k + p] * right[p * n + j]).sum();
@@ -187,10 +212,8 @@ fn random_product<T: ByPointers>(seed: u64, operands: &mut Operands) {
         }
     }
     assert!(a.all() == left && b.all() == right, "case {seed}: A or B was written");
-    // Of what can be written, nothing but C's elements was.
     c.set_all(|| MARK);
-    let is_clean = |memory: &mut Guarded| {
-        (0..memory.runs()).all(|run| memory.elements::<T>(run).iter().all(|x| x.to_f64() == MARK))
-    };
-    assert!(is_clean(if c.is_whole { &mut of_c.whole } else { &mut of_c.lines }), "case {seed}: wrote outside C");
+    let memory = if c.in_lines { &mut of_c.lines } else { &mut of_c.whole };
+    let is_clean = (0..memory.runs()).all(|run| memory.elements::<T>(run).iter().all(|x| x.to_f64() == MARK));
+    assert!(is_clean, "case {seed}: wrote outside C");
 }

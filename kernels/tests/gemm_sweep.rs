@@ -31,7 +31,7 @@ fn every_small_shape_is_exact<T: Scalar>() {
     let [left, right] = [0, 1].map(|of| orders.iter().map(|&order| corner(of, order)).collect::<Vec<_>>());
     let mark = T::from_f64(-7777.25);
     let depths: Vec<usize> = if cases(0) < 10_000 { DEPTHS.into() } else { (0..=LARGEST).collect() };
-    let mut exact = vec![T::ZERO; LARGEST * LARGEST];
+    let mut exact = [T::ZERO; LARGEST * LARGEST];
     for k in 0..=LARGEST {
         if k > 0 {
             for i in 0..LARGEST {
