@@ -109,7 +109,7 @@ fn every_layout_with_every_other() {
 /// An extent: mostly a small one, now and then one near the depth of a block at some level.
 fn extent(numbers: &mut impl Rng) -> usize {
     match numbers.random_range(0..40) {
-        0 => [256, 384, 512, 768, 1024, 1536][numbers.random_range(0..6)] + numbers.random_range(0..3) - 1,
+        0 => [256, 384, 512, 768, 1024, 1536, 2048][numbers.random_range(0..7)] + numbers.random_range(0..3) - 1,
         1..4 => numbers.random_range(0..300),
         4..20 => numbers.random_range(0..20),
         _ => numbers.random_range(0..=LARGEST),
