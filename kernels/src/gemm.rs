@@ -71,7 +71,10 @@ pub fn gemm<T: Scalar>(alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c:
 
 /// A checked product, to be run at a level of one's choice ([`dispatch::dispatch_at`]).
 #[derive(Debug)]
-pub struct Gemm<'a, T>(Operands<'a, T>);
+pub struct Gemm<'a, T> {
+    operands: Operands<'a, T>,
+    limits: Option<Limits>,
+}
 
 /// The operands of C <- epilogue(alpha A B + beta C), whose extents agree.
 #[derive(Debug)]
@@ -127,7 +130,7 @@ impl<'a, T: Scalar> Gemm<'a, T> {
     /// [`Error::Shape`] if the extents do not agree.
     pub fn new(alpha: T, a: MatRef<'a, T>, b: MatRef<'a, T>, beta: T, c: MatMut<'a, T>) -> Result<Self, Error> {
         check(a.shape(), b.shape(), c.shape())?;
-        Ok(Self(Operands { alpha, a, b, beta, c, epilogue: Epilogue::default() }))
+        Ok(Self { operands: Operands { alpha, a, b, beta, c, epilogue: Epilogue::default() }, limits: None })
     }
 
     /// The same product, followed by `epilogue` while C is near.
@@ -153,21 +156,43 @@ impl<'a, T: Scalar> Gemm<'a, T> {
     /// # Errors
     /// [`Error::Shape`] if the bias has not as many numbers as C has columns, or rows.
     pub fn with_epilogue(mut self, epilogue: Epilogue<'a, T>) -> Result<Self, Error> {
-        epilogue.check(self.0.c.shape())?;
-        self.0.epilogue = epilogue;
+        epilogue.check(self.operands.c.shape())?;
+        self.operands.epilogue = epilogue;
         Ok(self)
     }
+
+    /// The same product, the blocked way, however narrow and small it is: in blocks of at most `depth`, `rows` and `cols`,
+    /// rounded up to whole micro-tiles, cut for threads wherever it can be, and with copies of A and B where `copies` is true.
+    ///
+    /// It is for tests: small operands reach the edges of the loops so.
+    #[doc(hidden)]
+    pub fn with_blocks(self, depth: usize, rows: usize, cols: usize, copies: [bool; 2]) -> Self {
+        let [pack_a, pack_b] = copies;
+        Self { limits: Some(Limits { depth, rows, cols, pack_a, pack_b }), ..self }
+    }
+}
+
+/// The largest blocks that a test allows, and the copies that it asks for.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    depth: usize,
+    rows: usize,
+    cols: usize,
+    pack_a: bool,
+    pack_b: bool,
 }
 
 impl<T: Scalar> Kernel for Gemm<'_, T> {
     type Output = ();
 
     fn run<S: Isa>(self, isa: S) {
-        if let Some(operands) = finish_trivial(isa, self.0) {
+        let Self { operands, limits } = self;
+        if let Some(operands) = finish_trivial(isa, operands) {
             let ((m, n), k) = (operands.c.shape(), operands.a.cols());
-            match deep::parts::<S, T>(m, k, n) {
-                1 => product(isa, operands),
-                parts => deep::run(isa, operands, parts),
+            match (limits, deep::parts::<S, T>(m, k, n)) {
+                (Some(limits), _) => limited(isa, operands, limits),
+                (None, 1) => product(isa, operands),
+                (None, parts) => deep::run(isa, operands, parts),
             }
         }
     }
@@ -207,6 +232,21 @@ fn product<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
             product.divide(blocked_grain::<S, T>(along_rows, (m, k, n)));
         }
     }
+}
+
+/// The product in blocks within `limits`, cut for threads wherever it can be.
+fn limited<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, limits: Limits) {
+    let (path, operands) = choose::<S, T>(operands);
+    let (pack_a, pack_b) = match path {
+        // It may be that neither can be read where it lies.
+        Path::Narrow => (true, true),
+        Path::Blocked { pack_a, pack_b } => (pack_a || limits.pack_a, pack_b || limits.pack_b),
+    };
+    let ((m, n), k) = (operands.c.shape(), operands.a.cols());
+    let blocking = Blocking::new::<S, T>(k, pack_a, pack_b).limited::<S, T>(limits);
+    let along_rows = m >= n;
+    let step = if along_rows { S::GEMM_ROWS } else { S::GEMM_VECTORS * T::Lanes::<S>::COUNT };
+    Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common: Common::Neither }.divide(step);
 }
 
 /// Rows or columns of C, in whole micro-tiles, that make a piece worth a thread.

@@ -203,7 +203,8 @@ impl<S: Isa, T: Scalar> Divide for Part<'_, S, T> {
             let target = MatMut::with_strides(one.data, 0, shape.0, shape.1, strides.0, strides.1)
                 .expect("every matrix of a batch was checked");
             let (a, b, epilogue) = (a.matrix(index), b.matrix(index), Epilogue::default());
-            Gemm(Operands { alpha, a, b, beta, c: target, epilogue }).run(self.isa);
+            let operands = Operands { alpha, a, b, beta, c: target, epilogue };
+            Gemm { operands, limits: None }.run(self.isa);
             c = rest;
         }
     }

@@ -4,6 +4,7 @@
 //! cache; the block of B (KC x NC) is streamed once for every micropanel of A, so it must stay in the second-level cache;
 //! the block of A (MC x KC) is read once for every block of B and may live further out.
 
+use super::Limits;
 use crate::isa::{Isa, Lanes, Scalar};
 
 /// Bytes of A's micropanel: what of a 32 KiB first-level cache is left when B's rows stream through it.
@@ -35,6 +36,16 @@ impl Blocking {
         let cols =
             if pack_b { multiple_below(B_BLOCK_BYTES / (depth * size), tile_cols).min(4096) } else { usize::MAX };
         Self { depth, rows, cols }
+    }
+
+    /// Blocks that are no larger than `limits`, rounded up to whole micro-tiles.
+    pub fn limited<S: Isa, T: Scalar>(self, limits: Limits) -> Self {
+        let whole = |limit: usize, step| limit.max(1).checked_next_multiple_of(step).unwrap_or(usize::MAX);
+        Self {
+            depth: self.depth.min(limits.depth.max(1)),
+            rows: self.rows.min(whole(limits.rows, S::GEMM_ROWS)),
+            cols: self.cols.min(whole(limits.cols, S::GEMM_VECTORS * T::Lanes::<S>::COUNT)),
+        }
     }
 }
 

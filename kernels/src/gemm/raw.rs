@@ -70,5 +70,5 @@ pub unsafe fn dgemm(
 }
 
 fn run<T: Scalar>(operands: Operands<'_, T>) {
-    dispatch::dispatch_or_abort(Gemm(operands));
+    dispatch::dispatch_or_abort(Gemm { operands, limits: None });
 }

@@ -1,0 +1,115 @@
+//! Products on several threads: the same bits for any number of them, and right results for callers that run at once.
+
+mod support;
+
+use lanegrad_kernels::dispatch::supported;
+use lanegrad_kernels::isa::{Level, Scalar};
+use lanegrad_kernels::parallel::Threads;
+use lanegrad_kernels::{MatMut, MatRef, gemm};
+use support::matrices::{COLUMNS, Order, ROWS};
+use support::product::{Exact, Product, Values};
+use support::{generator, uniform};
+
+#[test]
+fn the_same_bits_for_any_number_of_threads() {
+    for (m, k, n) in [(300, 700, 500), (1000, 600, 40), (256, 3072, 10), (10, 3072, 3000), (2000, 900, 7)] {
+        let (a, b) = (uniform::<f32>(6, m * k), uniform::<f32>(7, k * n));
+        let run = |threads: usize| {
+            let mut c = vec![0.0_f32; m * n];
+            let product = || {
+                gemm(
+                    1.0,
+                    MatRef::row_major(&a, m, k).unwrap(),
+                    MatRef::row_major(&b, k, n).unwrap(),
+                    0.0,
+                    MatMut::row_major(&mut c, m, n).unwrap(),
+                )
+            };
+            Threads::new(threads).unwrap().run(product).unwrap();
+            c
+        };
+        let one = run(1);
+        for threads in [2, 3, 5, 16] {
+            let same = run(threads).iter().zip(&one).all(|(x, y)| x.to_bits() == y.to_bits());
+            assert!(same, "{m} x {k} x {n} on {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn an_operand_copied_for_all_threads_gives_the_bits_of_one_copied_for_each() {
+    let pools = [1, 2, 5].map(|threads| Threads::new(threads).unwrap());
+    fn check<T: Scalar>(pools: &[Threads; 3], shape: (usize, usize, usize), orders: [Order; 3], beta: f64) {
+        let product = Product::<T>::new(shape, orders, Values::Uniform, [1.5, beta], &mut generator(6));
+        for level in supported() {
+            let [one, two, five] = pools.each_ref().map(|pool| pool.run(|| product.run(level, None).data));
+            assert!(one == two && one == five, "{level} {shape:?} {orders:?}");
+        }
+    }
+    let (rows, columns) = (ROWS, COLUMNS);
+    let scattered = Order { gap: 1, padding: 2, ..ROWS };
+    let reversed = Order { lines_reversed: true, elements_reversed: true, ..ROWS };
+    // Several blocks of the depth, the last panels not full: B is common where C is high, A where it is wide.
+    for shape in [(151, 1603, 107), (107, 1603, 151), (301, 90, 257)] {
+        for orders in [[rows, columns, rows], [columns, rows, rows], [columns, rows, columns]] {
+            check::<f32>(&pools, shape, orders, 0.5);
+            check::<f64>(&pools, shape, orders, 0.0);
+        }
+        check::<f32>(&pools, shape, [scattered; 3], 0.0);
+        check::<f64>(&pools, shape, [reversed; 3], 0.5);
+    }
+    // Several blocks of columns where B is common, and of rows where A is.
+    check::<f32>(&pools, (420, 1000, 401), [rows, columns, rows], 0.5);
+    check::<f32>(&pools, (700, 1536, 701), [columns, rows, rows], 0.0);
+    check::<f64>(&pools, (700, 768, 701), [columns, rows, rows], 0.0);
+    // Beyond the size up to which an operand is copied for all.
+    check::<f32>(&pools, (33, 128_000, 33), [rows, columns, rows], 0.5);
+}
+
+/// Products of several kinds, large enough to be shared among threads, with what they should be.
+fn products<T: Scalar>(seed: u64) -> Vec<(Product<T>, Vec<Exact>)> {
+    let mut numbers = generator(seed);
+    let shapes = [(90, 300, 80), (40, 700, 60), (300, 600, 10), (5, 900, 200)];
+    let orders = [[ROWS; 3], [COLUMNS, ROWS, COLUMNS], [ROWS, COLUMNS, ROWS], [COLUMNS, COLUMNS, ROWS]];
+    let product = |(shape, orders)| Product::new(shape, orders, Values::Uniform, [1.5, 0.5], &mut numbers);
+    let products = shapes.into_iter().zip(orders).map(product);
+    products.map(|product| (product.exact(), product)).map(|(exact, product)| (product, exact)).collect()
+}
+
+/// Runs all products a few times at every level.
+fn run_all<T: Scalar>(products: &[(Product<T>, Vec<Exact>)], caller: u64) {
+    let levels: Vec<Level> = supported().collect();
+    for round in 0..4 {
+        for (product, exact) in products {
+            for &level in &levels {
+                product.check(&product.run(level, None), exact, &(level, caller, round));
+            }
+        }
+    }
+}
+
+#[test]
+fn callers_that_share_a_pool_get_right_results() {
+    let shared = products::<f32>(100);
+    let pool = Threads::new(3).unwrap();
+    std::thread::scope(|scope| {
+        for caller in 0..3 {
+            let (shared, pool) = (&shared, &pool);
+            // Some on the global pool, some on one pool: the operands that they read are the same ones.
+            scope.spawn(move || run_all(shared, caller));
+            scope.spawn(move || pool.run(|| run_all(shared, 10 + caller)));
+        }
+    });
+}
+
+#[test]
+fn callers_with_pools_of_their_own_get_right_results() {
+    std::thread::scope(|scope| {
+        for caller in 0..4 {
+            scope.spawn(move || {
+                let own = products::<f64>(200 + caller);
+                Threads::new(1 + caller as usize).unwrap().run(|| run_all(&own, caller));
+            });
+        }
+    });
+}
