@@ -187,40 +187,47 @@ impl<T: Scalar> Kernel for Gemm<'_, T> {
 
     fn run<S: Isa>(self, isa: S) {
         let Self { operands, limits } = self;
-        if let Some(operands) = finish_trivial(isa, operands) {
-            let ((m, n), k) = (operands.c.shape(), operands.a.cols());
-            match (limits, deep::parts::<S, T>(m, k, n)) {
-                (Some(limits), _) => limited(isa, operands, limits),
-                (None, 1) => product(isa, operands),
-                (None, parts) => deep::run(isa, operands, parts),
-            }
+        let ((m, n), k) = (operands.c.shape(), operands.a.cols());
+        if is_trivial(&operands) {
+            return finish_trivial(isa, operands);
+        }
+        match (limits, deep::parts::<S, T>(m, k, n)) {
+            (Some(limits), _) => limited(isa, operands, limits),
+            (None, 1) => product(isa, operands),
+            (None, parts) => deep::run(isa, operands, parts),
         }
     }
 }
 
-/// Does what needs no product of A and B: gives back operands that need one.
-fn finish_trivial<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) -> Option<Operands<'_, T>> {
+/// Whether C is empty, or does not depend on A and B.
+fn is_trivial<T: Scalar>(operands: &Operands<'_, T>) -> bool {
     let (m, n) = operands.c.shape();
-    if m == 0 || n == 0 {
-        return None;
-    }
-    if operands.a.cols() > 0 && operands.alpha != T::ZERO {
-        return Some(operands);
-    }
+    m == 0 || n == 0 || operands.a.cols() == 0 || operands.alpha == T::ZERO
+}
+
+/// C <- epilogue(beta C).
+fn finish_trivial<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
     let Operands { beta, mut c, epilogue, .. } = operands;
+    // The other extent of an empty C may be any number.
+    if c.rows() == 0 || c.cols() == 0 {
+        return;
+    }
     scale(beta, c.reborrow());
     epilogue.apply(isa, c);
-    None
 }
 
 /// The product of operands that are not empty.
 fn product<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
-    let (path, operands) = choose::<S, T>(operands);
+    let (path, is_transposed) = choose::<S, T>(&operands);
+    let operands = if is_transposed { operands.transposed() } else { operands };
     let ((m, n), k) = (operands.c.shape(), operands.a.cols());
     let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
     match path {
         Path::Column => column::run(isa, operands, if is_small { m } else { grain(k) }),
         Path::Narrow => narrow::run(isa, operands, if is_small { m } else { grain(n * k) }),
+        Path::Blocked { pack_a: false, pack_b: false } if is_small && blocked::is_direct::<S, T>(k, n) => {
+            blocked::direct(isa, operands);
+        }
         Path::Blocked { pack_a, pack_b } => {
             let (blocking, common) = (Blocking::new::<S, T>(k, pack_a, pack_b), Common::Neither);
             // Cut the longer side.
@@ -236,10 +243,11 @@ fn product<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
 
 /// The product in blocks within `limits`, cut for threads wherever it can be.
 fn limited<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, limits: Limits) {
-    let (path, operands) = choose::<S, T>(operands);
+    let (path, is_transposed) = choose::<S, T>(&operands);
+    let operands = if is_transposed { operands.transposed() } else { operands };
     let (pack_a, pack_b) = match path {
         // It may be that neither can be read where it lies.
-        Path::Narrow => (true, true),
+        Path::Column | Path::Narrow => (true, true),
         Path::Blocked { pack_a, pack_b } => (pack_a || limits.pack_a, pack_b || limits.pack_b),
     };
     let ((m, n), k) = (operands.c.shape(), operands.a.cols());
@@ -301,43 +309,42 @@ const REUSES: [usize; 3] = [3, 24, 6];
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
 
-/// The way that a product takes, and its operands turned so that it can: C's columns adjacent if possible.
-fn choose<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T>) {
-    let k = operands.a.cols();
-    let (m, n) = operands.c.shape();
+/// The way that a product takes, and whether its operands are transposed for it: C's columns are adjacent if possible.
+fn choose<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> (Path, bool) {
+    let Operands { a, b, c, .. } = operands;
+    let ((m, n), k) = (c.shape(), a.cols());
     let streams = |wide: MatRef<'_, T>| wide.col_stride() == 1;
-    if n == 1 && operands.a.col_stride() == 1 {
-        (Path::Column, operands)
-    } else if m == 1 && operands.b.row_stride() == 1 {
-        (Path::Column, operands.transposed())
-    } else if m <= NARROW && streams(operands.b) {
-        blocked::<S, T>(operands)
-    } else if n <= NARROW && streams(operands.a.transposed()) {
-        blocked::<S, T>(operands.transposed())
-    } else if operands.a.col_stride() == 1 && narrow::pays::<S, T>(n, k) {
-        (Path::Narrow, operands)
-    } else if operands.b.row_stride() == 1 && narrow::pays::<S, T>(m, k) {
-        (Path::Narrow, operands.transposed())
-    } else if operands.c.row_stride().unsigned_abs() < operands.c.col_stride().unsigned_abs() {
-        blocked::<S, T>(operands.transposed())
+    if n == 1 && a.col_stride() == 1 {
+        (Path::Column, false)
+    } else if m == 1 && b.row_stride() == 1 {
+        (Path::Column, true)
+    } else if m <= NARROW && streams(*b) {
+        (blocked::<S, T>(*a, *b), false)
+    } else if n <= NARROW && streams(a.transposed()) {
+        (blocked::<S, T>(b.transposed(), a.transposed()), true)
+    } else if a.col_stride() == 1 && narrow::pays::<S, T>(n, k) {
+        (Path::Narrow, false)
+    } else if b.row_stride() == 1 && narrow::pays::<S, T>(m, k) {
+        (Path::Narrow, true)
+    } else if c.row_stride().unsigned_abs() < c.col_stride().unsigned_abs() {
+        (blocked::<S, T>(b.transposed(), a.transposed()), true)
     } else {
-        blocked::<S, T>(operands)
+        (blocked::<S, T>(*a, *b), false)
     }
 }
 
 /// The blocked way, with copies of A and B where they pay.
-fn blocked<S: Isa, T: Scalar>(operands: Operands<'_, T>) -> (Path, Operands<'_, T>) {
-    let (k, n) = operands.b.shape();
-    let m = operands.a.rows();
-    let bytes = Blocking::new::<S, T>(k, false, false).depth.saturating_mul(n).saturating_mul(size_of::<T>());
+fn blocked<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Path {
+    let (k, n) = b.shape();
+    let bytes = Blocking::depth::<S, T>(k).saturating_mul(n).saturating_mul(size_of::<T>());
     let reuses = match bytes {
-        _ if is_thrashing(operands.b) => REUSES[0],
+        _ if is_thrashing(b) => REUSES[0],
         bytes if bytes <= NEAR_B[0] => usize::MAX,
         bytes if bytes <= NEAR_B[1] => REUSES[1],
         _ => REUSES[2],
     };
-    let pack_b = operands.b.col_stride() != 1 || m.div_ceil(S::GEMM_ROWS) > reuses;
-    (Path::Blocked { pack_a: packs_a(operands.a, n), pack_b }, operands)
+    let pack_b = b.col_stride() != 1 || a.rows().div_ceil(S::GEMM_ROWS) > reuses;
+    Path::Blocked { pack_a: packs_a(a, n), pack_b }
 }
 
 /// Whether a copy of A pays where C has `n` columns.

@@ -112,12 +112,10 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
 
     fn run(self) {
         let (m, n) = self.operands.c.shape();
-        let (a, b) = (self.operands.a, self.operands.b);
+        let a = self.operands.a;
         let Blocking { depth, rows, cols } = self.blocking;
         if !self.pack_a && !self.pack_b && a.cols() <= depth && streamed::<S, T>(n) == n {
-            // One block, read where it lies.
-            let Operands { alpha, beta, c, epilogue, .. } = self.operands;
-            return macro_kernel(self.isa, alpha, BlockOfA::Streamed(a), BlockOfB::streamed(b), beta, epilogue, c);
+            return direct(self.isa, self.operands);
         }
         let own_a = self.pack_a && !matches!(self.common, Common::A(_));
         let own_b = !matches!(self.common, Common::B { .. });
@@ -132,6 +130,17 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
             self.loops(a_packed, b_packed);
         });
     }
+}
+
+/// Whether a product without copies is one block.
+pub(super) fn is_direct<S: Isa, T: Scalar>(k: usize, n: usize) -> bool {
+    Blocking::depth::<S, T>(k) >= k && streamed::<S, T>(n) == n
+}
+
+/// A product of one block, read where it lies.
+pub(super) fn direct<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
+    let Operands { alpha, a, b, beta, c, epilogue } = operands;
+    macro_kernel(isa, alpha, BlockOfA::Streamed(a), BlockOfB::streamed(b), beta, epilogue, c);
 }
 
 /// Columns of a B of `cols` columns that are read where they lie, if B is not packed: all, or those that fill whole tiles.
@@ -188,29 +197,28 @@ fn macro_kernel<S: Isa, T: Scalar>(
     mut c: MatMut<'_, T>,
 ) {
     let is_far = c.rows().saturating_mul(c.cols()) > NEAR / size_of::<T>();
+    let finish = !epilogue.is_none();
+    let rows_of_c = c.rows();
+    let mut tiles = |i: usize, height: usize, panel: PanelOfA<T>| {
+        row_of_tiles(isa, alpha, panel, &b, beta, is_far, (i, height), &mut c);
+        if finish {
+            epilogue.rows(i, height).apply(isa, c.reborrow().split_rows(i).1.split_rows(height).0);
+        }
+    };
     match a {
         BlockOfA::Streamed(view) => {
-            for (i, height) in groups(c.rows(), tile_rows::<S, T>(view)) {
-                let first = view.element(i, 0);
-                let panel = if view.col_stride() == 1 {
-                    PanelOfA { first, stride: view.row_stride(), across: false }
-                } else {
-                    PanelOfA { first, stride: view.col_stride(), across: true }
-                };
-                let rows = c.reborrow().split_rows(i).1.split_rows(height).0;
-                row_of_tiles(isa, alpha, panel, &b, beta, is_far, rows);
-                epilogue.rows(i, height).apply(isa, c.reborrow().split_rows(i).1.split_rows(height).0);
+            let across = view.col_stride() != 1;
+            let stride = if across { view.col_stride() } else { view.row_stride() };
+            for (i, height) in groups(rows_of_c, tile_rows::<S, T>(view)) {
+                tiles(i, height, PanelOfA { first: view.element(i, 0), stride, across });
             }
         }
         BlockOfA::Packed(packed) => {
             let depth = b.view.rows();
-            for i in (0..c.rows()).step_by(S::GEMM_ROWS) {
-                let height = S::GEMM_ROWS.min(c.rows() - i);
+            for i in (0..rows_of_c).step_by(S::GEMM_ROWS) {
+                let height = S::GEMM_ROWS.min(rows_of_c - i);
                 let first = packed[i * depth..][..height * depth].as_ptr();
-                let panel = PanelOfA { first, stride: height as isize, across: true };
-                let rows = c.reborrow().split_rows(i).1.split_rows(height).0;
-                row_of_tiles(isa, alpha, panel, &b, beta, is_far, rows);
-                epilogue.rows(i, height).apply(isa, c.reborrow().split_rows(i).1.split_rows(height).0);
+                tiles(i, height, PanelOfA { first, stride: height as isize, across: true });
             }
         }
     }
@@ -224,8 +232,9 @@ fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>) -> usize {
     if a.col_stride() == 1 && is_thrashing(a) { WAYS.min(S::GEMM_ROWS) } else { S::GEMM_ROWS }
 }
 
-/// The tiles of at most MR rows of C, whose rows of A are `a`, one after the other.
+/// The tiles of at most MR rows of C, the first and their number given, whose rows of A are `a`, one after the other.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn row_of_tiles<S: Isa, T: Scalar>(
     isa: S,
     alpha: T,
@@ -233,28 +242,34 @@ fn row_of_tiles<S: Isa, T: Scalar>(
     b: &BlockOfB<'_, T>,
     beta: T,
     is_far: bool,
-    mut c: MatMut<'_, T>,
+    (first, rows): (usize, usize),
+    c: &mut MatMut<'_, T>,
 ) {
     let lanes = T::Lanes::<S>::COUNT;
-    let (rows, n) = c.shape();
+    let n = c.cols();
+    let (c_stride, is_scattered) = (c.row_stride(), c.col_stride() != 1);
     let narrow = S::GEMM_VECTORS * lanes;
-    let wide = if rows < S::WIDE_VECTORS.len() && !a.across { S::WIDE_VECTORS[rows] * lanes } else { usize::MAX };
+    let has_wide = rows < S::WIDE_VECTORS.len() && !a.across && !is_scattered;
+    let wide = if has_wide { S::WIDE_VECTORS[rows] * lanes } else { usize::MAX };
     let mut j = 0;
     while j < n {
-        let is_wide = wide <= n - j && j + wide <= b.streamed && c.col_stride() == 1;
         // No tile reads some columns where they lie and others from the copy.
         let end = if j < b.streamed { b.streamed } else { n };
+        let is_wide = wide <= end - j && j < b.streamed;
         let cols = if is_wide { wide } else { narrow.min(end - j) };
         let (panel, b_stride) = b.panel(j, cols.next_multiple_of(lanes));
         let is_cut = j < b.streamed && !cols.is_multiple_of(lanes);
         // The micropanels of A and B have as many steps as B's block has rows, each of `rows` rows and of as many whole
         // vectors as `cols` need, the last of which is not whole if the tile is cut.
-        let (depth, c_stride, target) = (b.view.rows(), c.row_stride(), c.element(0, j));
+        let (depth, target) = (b.view.rows(), c.element(first, j));
         let tile = Tile { depth, a, b: panel, b_stride, alpha, beta, c: target, c_stride, is_far, rows, cols };
-        if c.col_stride() == 1 {
-            if is_wide { isa.wide_tile(rows, WideKernel(&tile)) } else { compute(isa, tile, is_cut) }
+        if is_scattered {
+            let target = c.reborrow().split_rows(first).1.split_rows(rows).0;
+            compute_scattered(isa, &tile, is_cut, target.split_cols(j).1.split_cols(cols).0);
+        } else if is_wide {
+            isa.wide_tile(rows, WideKernel(&tile));
         } else {
-            compute_scattered(isa, tile, is_cut, c.reborrow().split_cols(j).1.split_cols(cols).0);
+            compute(isa, &tile, is_cut);
         }
         j += cols;
     }
@@ -262,22 +277,22 @@ fn row_of_tiles<S: Isa, T: Scalar>(
 
 /// Computes a tile of a C whose columns are adjacent.
 #[inline(always)]
-fn compute<S: Isa, T: Scalar>(isa: S, tile: Tile<T>, is_cut: bool) {
+fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool) {
     let (rows, vectors) = (tile.rows, tile.cols.div_ceil(T::Lanes::<S>::COUNT));
     // Apart, so that tiles that a level never cuts are not compiled.
     if S::MASKS {
         if is_cut {
             return if tile.a.across {
-                isa.gemm_tile(rows, vectors, MicroKernel::<T, true, true>(&tile))
+                isa.gemm_tile(rows, vectors, MicroKernel::<T, true, true>(tile))
             } else {
-                isa.gemm_tile(rows, vectors, MicroKernel::<T, false, true>(&tile))
+                isa.gemm_tile(rows, vectors, MicroKernel::<T, false, true>(tile))
             };
         }
     }
     if tile.a.across {
-        isa.gemm_tile(rows, vectors, MicroKernel::<T, true, false>(&tile))
+        isa.gemm_tile(rows, vectors, MicroKernel::<T, true, false>(tile))
     } else {
-        isa.gemm_tile(rows, vectors, MicroKernel::<T, false, false>(&tile))
+        isa.gemm_tile(rows, vectors, MicroKernel::<T, false, false>(tile))
     }
 }
 
@@ -286,8 +301,8 @@ const MAX_TILE: usize = 12 * 2 * MAX_LANES;
 
 /// Computes a tile of any C, through one on the stack, by the same vector operations.
 #[inline(never)]
-fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: Tile<T>, is_cut: bool, c: MatMut<'_, T>) {
+fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, c: MatMut<'_, T>) {
     super::through_copy(c, tile.beta, &mut [T::ZERO; MAX_TILE], |c, c_stride| {
-        compute(isa, Tile { c, c_stride, ..tile }, is_cut);
+        compute(isa, &Tile { c, c_stride, ..*tile }, is_cut);
     });
 }

@@ -23,14 +23,19 @@ pub(super) struct Blocking {
 }
 
 impl Blocking {
+    /// KC for a product of depth `k`.
+    #[inline(always)]
+    pub fn depth<S: Isa, T: Scalar>(k: usize) -> usize {
+        let deepest = A_PANEL_BYTES / (S::GEMM_ROWS * size_of::<T>());
+        if k <= deepest { k.max(1) } else { k.div_ceil(k.div_ceil(deepest)) }
+    }
+
     /// The blocks of a product of depth `k`, of which A and B may be copied: what is read where it lies is not cut.
     ///
     /// KC decides in which order an element's products are added, so it follows from level, type and `k` alone.
-    #[inline]
     pub fn new<S: Isa, T: Scalar>(k: usize, pack_a: bool, pack_b: bool) -> Self {
         let size = size_of::<T>();
-        let deepest = A_PANEL_BYTES / (S::GEMM_ROWS * size);
-        let depth = if k <= deepest { k.max(1) } else { k.div_ceil(k.div_ceil(deepest)) };
+        let depth = Self::depth::<S, T>(k);
         let tile_cols = S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
         let rows = if pack_a { multiple_below(A_BLOCK_BYTES / (depth * size), S::GEMM_ROWS) } else { usize::MAX };
         let cols =

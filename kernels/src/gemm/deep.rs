@@ -16,8 +16,11 @@ const MOST_PARTS: usize = 16;
 
 /// Parts of the depth of an `m` x `k` by `k` x `n` product; it follows from the shape alone, as an element's bits depend on it.
 pub(super) fn parts<S: Isa, T: Scalar>(m: usize, k: usize, n: usize) -> usize {
+    if k < 2 * DEPTH || m.saturating_mul(n) > MOST_ELEMENTS {
+        return 1;
+    }
     let is_narrow = narrow::pays::<S, T>(n, k) || narrow::pays::<S, T>(m, k);
-    if m.saturating_mul(n) > MOST_ELEMENTS || is_narrow { 1 } else { (k / DEPTH).clamp(1, MOST_PARTS) }
+    if is_narrow { 1 } else { (k / DEPTH).min(MOST_PARTS) }
 }
 
 /// C <- alpha (A_0 B_0 + A_1 B_1 + ...) + beta C over `count` parts of the depth, whose sums are added in their order.

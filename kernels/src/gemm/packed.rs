@@ -4,7 +4,7 @@ use super::blocked::Blocked;
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
-use super::{Operands, WORTH_A_THREAD, check, finish_trivial, packs_a};
+use super::{Operands, WORTH_A_THREAD, check, finish_trivial, is_trivial, packs_a};
 use crate::aligned::AlignedVec;
 use crate::dispatch;
 use crate::error::Error;
@@ -103,9 +103,10 @@ impl<T: Scalar> Kernel for PackedProduct<'_, T> {
     type Output = ();
 
     fn run<S: Isa>(self, isa: S) {
-        let Some(operands) = finish_trivial(isa, self.0) else {
-            return;
-        };
+        let operands = self.0;
+        if is_trivial(&operands) {
+            return finish_trivial(isa, operands);
+        }
         let (m, n) = operands.c.shape();
         let k = operands.a.cols();
         let pack_a = packs_a(operands.a, n);
