@@ -246,9 +246,9 @@ fn limited<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, limits: Limits)
     let (path, is_transposed) = choose::<S, T>(&operands);
     let operands = if is_transposed { operands.transposed() } else { operands };
     let (pack_a, pack_b) = match path {
-        // It may be that neither can be read where it lies.
-        Path::Column | Path::Narrow => (true, true),
         Path::Blocked { pack_a, pack_b } => (pack_a || limits.pack_a, pack_b || limits.pack_b),
+        // It may be that neither can be read where it lies.
+        _ => (true, true),
     };
     let ((m, n), k) = (operands.c.shape(), operands.a.cols());
     let blocking = Blocking::new::<S, T>(k, pack_a, pack_b).limited::<S, T>(limits);

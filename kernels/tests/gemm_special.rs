@@ -9,7 +9,8 @@ use support::matrices::{COLUMNS, Order, Placed, ROWS};
 use support::product::{Blocks, Product, Values};
 
 /// Shapes that take every way through a product: low, narrow from both sides, small, with rests in all directions.
-const SHAPES: [(usize, usize, usize); 6] = [(1, 9, 1), (5, 40, 3), (3, 40, 17), (13, 6, 35), (26, 7, 66), (19, 33, 18)];
+const SHAPES: [(usize, usize, usize); 7] =
+    [(1, 9, 1), (19, 50, 1), (5, 40, 3), (3, 40, 17), (13, 6, 35), (26, 7, 66), (19, 33, 18)];
 
 /// The usual blocks, and the smallest ones with copies of both operands.
 const WAYS: [Option<Blocks>; 2] = [None, Some(Blocks([3, 1, 1], [true, true]))];
