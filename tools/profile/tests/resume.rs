@@ -120,7 +120,30 @@ fn it_does_not_matter_where_a_run_is_cut() {
     assert_eq!(timeless(folder.path(), "whole"), timeless(folder.path(), "again"));
 }
 
-/// Twenty times, or as often as $LANEGRAD_KILLS says.
+/// A step folds the weights as it updates them, a resumed run folds them anew: at every level to the same bits.
+#[test]
+fn every_level_goes_on_with_the_same_bits() {
+    for level in lanegrad::kernels::dispatch::supported() {
+        for optimizer in ["sgd", "momentum", "nesterov"] {
+            let folder = tempfile::tempdir().unwrap();
+            let run = |line: &str| {
+                let mut command = profile(folder.path());
+                command.arg("train").args(line.split_whitespace()).env("LANEGRAD_ISA", level.name());
+                String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap()
+            };
+            let line = format!("{DATA} --optimizer {optimizer} --iterations");
+            run(&format!("{line} 30 --out whole"));
+            run(&format!("{line} 11 --out cut"));
+            let printed = run("--resume cut/checkpoint.safetensors --iterations 30");
+            assert!(!printed.contains("round otherwise"), "{printed}");
+            assert_eq!(weights(folder.path(), "whole"), weights(folder.path(), "cut"), "{level} {optimizer}");
+            assert_eq!(timeless(folder.path(), "whole"), timeless(folder.path(), "cut"), "{level} {optimizer}");
+        }
+    }
+}
+
+/// Twenty times, or as often as $LANEGRAD_KILLS says: within a tenth of a second after a first checkpoint, so that most fall
+/// into steps and saves, and every eighth at any moment from the start on.
 #[test]
 fn a_run_that_is_killed_at_any_moment_ends_as_one_that_is_not() {
     let wanted: u32 = std::env::var("LANEGRAD_KILLS").ok().map_or(20, |number| number.parse().unwrap());
@@ -128,32 +151,36 @@ fn a_run_that_is_killed_at_any_moment_ends_as_one_that_is_not() {
     let line = format!("{DATA} --model mlp --hidden 30 --optimizer momentum --schedule cosine --iterations 400");
     succeeds(folder.path(), &format!("{line} --out whole"));
     let checkpoint = folder.path().join("cut/checkpoint.safetensors");
+    let saved = || fs::metadata(&checkpoint).and_then(|metadata| metadata.modified()).ok();
     // Moments that differ from run to run: the clock's last digits, through a linear congruence.
     let mut random = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
-    let (mut kills, mut finished) = (0, 0);
+    let (mut kills, mut after_a_save, mut finished) = (0, 0, 0);
     while kills < wanted || finished == 0 {
-        let resume = "--resume cut/checkpoint.safetensors --checkpoint-every 2";
-        let line =
-            if checkpoint.exists() { resume.to_owned() } else { format!("{line} --out cut --checkpoint-every 2") };
-        let mut child = start(folder.path(), &line);
+        let goes_on =
+            if checkpoint.exists() { "--resume cut/checkpoint.safetensors" } else { &format!("{line} --out cut") };
+        let before = saved();
+        let mut child = start(folder.path(), &format!("{goes_on} --checkpoint-every 2"));
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        // The first 0.2 seconds measure the peak; a few runs are killed there too.
-        let limit =
-            if kills < wanted { Duration::from_millis(150 + u64::from(random >> 16) % 350) } else { Duration::MAX };
-        let start = Instant::now();
+        let early = random >> 29 == 0;
+        let limit = Duration::from_micros(u64::from(random >> 8) % if early { 400_000 } else { 100_000 });
+        let mut counting = early.then(Instant::now);
         let status = loop {
             if let Some(status) = child.try_wait().unwrap() {
                 break Some(status);
             }
-            if start.elapsed() >= limit {
+            if counting.is_none() && saved() != before {
+                counting = Some(Instant::now());
+            }
+            if kills < wanted && counting.is_some_and(|start| start.elapsed() >= limit) {
                 child.kill().unwrap();
                 child.wait().unwrap();
                 break None;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(Duration::from_micros(200));
         };
         let Some(status) = status else {
             kills += 1;
+            after_a_save += u32::from(saved() != before);
             continue;
         };
         assert!(status.success(), "after {kills} kills");
@@ -162,7 +189,8 @@ fn a_run_that_is_killed_at_any_moment_ends_as_one_that_is_not() {
         finished += 1;
         fs::remove_dir_all(folder.path().join("cut")).unwrap();
     }
-    println!("{kills} kills, {finished} runs finished between them");
+    println!("{kills} kills, {after_a_save} of them between two saves, {finished} runs finished");
+    assert!(after_a_save > wanted / 2, "{after_a_save} of {kills} kills");
 }
 
 /// A checkpoint of ten steps, and the folder it is in.
