@@ -27,7 +27,7 @@
 //! * [`linear`]: the linear classifier and its training step.
 //! * [`optim`]: update rules, their state for a whole network, clipping.
 //! * [`schedule`]: step sizes that change over a training.
-//! * [`train`]: mini-batches and steps.
+//! * [`train`]: mini-batches and steps; [`times`]: where a step's time goes.
 //! * `views` (features `ndarray`, `nalgebra`, `faer`): matrices of other libraries, without a copy.
 //! * [`kernels`]: what all of it runs on, for whoever wants only a matrix product or a fused classifier step.
 
@@ -48,6 +48,7 @@ pub mod schedule;
 pub mod shape;
 pub mod tape;
 pub mod tensor;
+pub mod times;
 pub mod train;
 #[cfg(any(feature = "faer", feature = "nalgebra", feature = "ndarray"))]
 pub mod views;

@@ -7,6 +7,7 @@ use crate::data::{Images, Normalisation};
 use crate::error::Error;
 use crate::loss::{Evaluation, Loss, StepLoss};
 use crate::optim::{Optimizer, Rule, WithRule};
+use crate::times::{Laps, StepTimes};
 use lanegrad_kernels::aligned::{AlignedVec, padded_row};
 use lanegrad_kernels::classifier::{self, FOLD_BLOCK, Folded, Linear, Samples, StoreGradient, UpdateWeights};
 use lanegrad_kernels::isa::Scalar;
@@ -235,6 +236,7 @@ pub struct LinearTrainer<T = f32> {
     dweights: AlignedVec<T>,
     /// The rows of the weights, where those are not fused.
     rows: Vec<Segment>,
+    laps: Laps,
 }
 
 impl<T: Scalar> LinearTrainer<T> {
@@ -257,7 +259,53 @@ impl<T: Scalar> LinearTrainer<T> {
             strength,
             optimizer,
             steps: 0,
+            laps: Laps::default(),
         }
+    }
+
+    /// The update rule's state, for a checkpoint: for each of its slots C D numbers for the weights, row by row, and then for
+    /// each slot C for the bias. [`Self::restore`] takes it back.
+    pub fn state(&self) -> Vec<T> {
+        let rows = self.weight_state.chunks(self.classifier.stride.max(1));
+        rows.flat_map(|row| &row[..self.classifier.features]).chain(&self.bias_state).copied().collect()
+    }
+
+    /// Number of steps taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Goes on from a checkpoint: W (C x D, row-major), b (C), and the state after `steps` steps of a trainer for the same
+    /// optimizer and shape.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if a length is another. Nothing is changed then.
+    pub fn restore(&mut self, weights: &[T], bias: &[T], state: &[T], steps: u64) -> Result<(), Error> {
+        let slots = self.optimizer.slots();
+        let (expected, found) = ((slots, self.classifier.parameters()), (1, state.len()));
+        if slots * self.classifier.parameters() != state.len() {
+            return Err(lanegrad_kernels::Error::Shape { what: "state of the update rule", expected, found }.into());
+        }
+        self.classifier.set_parameters(weights, bias)?;
+        let features = self.classifier.features;
+        let (of_weights, of_bias) = state.split_at(state.len() - self.bias_state.len());
+        let rows = self.weight_state.chunks_mut(self.classifier.stride.max(1));
+        for (row, saved) in rows.zip(of_weights.chunks(features.max(1))) {
+            row[..features].copy_from_slice(saved);
+        }
+        self.bias_state.copy_from_slice(of_bias);
+        self.steps = steps;
+        Ok(())
+    }
+
+    /// Starts, or stops, to measure where the time of a step goes.
+    pub fn measure_times(&mut self, measure: bool) {
+        self.laps = Laps::switched(measure);
+    }
+
+    /// Where the time of the steps went since [`Self::measure_times`].
+    pub fn times(&self) -> Option<StepTimes> {
+        self.laps.times()
     }
 
     /// The classifier as it is after the last step.
@@ -292,6 +340,7 @@ impl<T: Scalar> LinearTrainer<T> {
         if let Optimizer::Muon { .. } = self.optimizer {
             return Err(Error::Setting("muon is for the matrices of a network, not for a linear classifier".into()));
         }
+        self.laps.start();
         let samples = samples(images, index)?;
         let classes = self.classifier.classes;
         self.dscores.resize(classes * index.len());
@@ -300,6 +349,7 @@ impl<T: Scalar> LinearTrainer<T> {
         classifier::forward(self.classifier.folded()?, samples, self.loss, dscores, &mut self.losses)?;
         let data = total(&self.losses) / index.len().max(1) as f64;
         let regularisation = self.strength * self.classifier.sum_of_squares();
+        self.laps.end(|times, elapsed| times.forward += elapsed);
         match self.optimizer {
             Optimizer::Sgd { rate } => self.fused(samples, Sgd { rate: T::from_f64(rate) })?,
             Optimizer::Momentum { rate, momentum } => {
@@ -307,7 +357,9 @@ impl<T: Scalar> LinearTrainer<T> {
             }
             optimizer => {
                 self.store_gradient(samples)?;
+                self.laps.end(|times, elapsed| times.backward += elapsed);
                 optimizer.apply(self.steps.saturating_add(1), UpdateAll(self))?;
+                self.laps.end(|times, elapsed| times.update += elapsed);
             }
         }
         self.steps = self.steps.saturating_add(1);
@@ -339,6 +391,7 @@ impl<T: Scalar> LinearTrainer<T> {
         let bias_decay = if classifier.bias_kind == Bias::Trick { decay } else { T::ZERO };
         update(rule, bias_decay, &mut classifier.bias, &self.dbias, &mut self.bias_state)?;
         classifier.fold_bias();
+        self.laps.end(|times, elapsed| (times.backward, times.fused) = (times.backward + elapsed, true));
         Ok(())
     }
 

@@ -29,11 +29,13 @@
 //! and so is one over values that were computed before the parameters, the mode or the step changed.
 
 mod graph;
+mod observer;
 mod op;
 mod recording;
 mod var;
 
 pub use graph::{Graph, GraphNode};
+pub use observer::{Observed, Observer, Pass};
 pub use op::{Backward, Forward, InputGradient, Inputs, Op, Output};
 pub use var::Var;
 
@@ -269,6 +271,12 @@ impl<T: Scalar> Tape<T> {
     /// As after [`Tape::parameters_mut`], backpropagation over what was recorded before is refused until a reset.
     pub fn set_training(&mut self, training: bool) {
         self.set_mode(Mode { training, ..self.mode });
+    }
+
+    /// Tells `observer` of every operation and leaf from now on, how long each took; without one, no clock is read. The last
+    /// observer is dropped.
+    pub fn set_observer(&mut self, observer: Option<Box<dyn Observer<T>>>) {
+        self.recording.get_mut().set_observer(observer);
     }
 
     fn set_mode(&mut self, mode: Mode) {

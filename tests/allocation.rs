@@ -11,11 +11,12 @@ use lanegrad::ops::conv2d::Conv2d;
 use lanegrad::ops::pool2d::Window;
 use lanegrad::optim::{Optimizer, Segment, Updater};
 use lanegrad::shape::Shape;
-use lanegrad::tape::Tape;
+use lanegrad::tape::{Observed, Observer, Tape};
 use lanegrad::tensor::Tensor;
 use lanegrad::train::{Network, NetworkTrainer, Sampler, Sampling, steps};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// The system's allocator, with a count of what it was asked for.
 struct Counting;
@@ -104,6 +105,16 @@ fn steps_of_an_updater() {
     }
 }
 
+/// Adds up what all operations took.
+#[derive(Debug)]
+struct Total(Duration);
+
+impl Observer<f32> for Total {
+    fn observe(&mut self, run: Observed<'_, f32>) {
+        self.0 += run.elapsed;
+    }
+}
+
 /// Convolution, both pools, both normalisations, dropout and the fused classifier, on the tape.
 fn steps_of_a_convnet() {
     for threads in [1, 2] {
@@ -124,6 +135,7 @@ fn steps_of_a_convnet() {
         let bias = tape.parameter("bias", &Tensor::zeros([10]).unwrap()).unwrap();
         let images = Tensor::from_fn([32, 16, 16, 3], |i| (i * 7919 % 1000) as f32 / 1000.0).unwrap();
         let labels: Vec<u32> = (0..32).map(|i| i % 10).collect();
+        tape.set_observer(Some(Box::new(Total(Duration::ZERO))));
         let mut train = move |steps| {
             for _ in 0..steps {
                 tape.reset();
@@ -162,6 +174,7 @@ fn steps_of_a_network_trainer() {
         let momentum = Optimizer::Momentum { rate: 1e-3, momentum: 0.9 };
         let mut trainer = NetworkTrainer::new(network, Loss::Softmax, 1e-3, momentum).unwrap();
         trainer.set_clip_norm(Some(1.0));
+        trainer.measure_times(threads == 2);
         let mut sampler = Sampler::new(Sampling::Epoch, 256, 64, 0).unwrap();
         let counted = Threads::new(threads).unwrap().run(|| {
             steps(&mut trainer, &data.train, &mut sampler, 0..60, |_, _| {}).unwrap();

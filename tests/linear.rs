@@ -234,6 +234,41 @@ fn the_same_weights_for_any_number_of_threads() {
 }
 
 #[test]
+fn a_training_goes_on_from_what_is_kept_of_it() {
+    let images = small_images(60);
+    let mut sampler = Sampler::new(Sampling::Epoch, images.len(), 16, 0).unwrap();
+    for (optimizer, bias) in optimizers(1e-2).into_iter().zip([Bias::Separate, Bias::Trick].into_iter().cycle()) {
+        let fresh = || {
+            let normalisation = Normalisation::standardize(&images);
+            let classifier = LinearClassifier::<f32>::new(images.classes(), &normalisation, bias).unwrap();
+            LinearTrainer::new(classifier, Loss::Softmax, 1e-2, optimizer)
+        };
+        let parameters = |trainer: &LinearTrainer| -> (Vec<f32>, Vec<f32>) {
+            let classifier = trainer.classifier();
+            let rows = (0..classifier.classes()).flat_map(|class| classifier.weights(class).to_vec());
+            (rows.collect(), classifier.bias().to_vec())
+        };
+        let mut whole = fresh();
+        steps(&mut whole, &images, &mut sampler, 0..7, |_, _| {}).unwrap();
+        let ((weights, biases), state, count) = (parameters(&whole), whole.state(), whole.steps());
+        assert_eq!(state.len(), optimizer.slots() * whole.classifier().parameters());
+        let mut losses = Vec::new();
+        steps(&mut whole, &images, &mut sampler, 7..20, |_, loss| losses.push(loss)).unwrap();
+
+        let mut resumed = fresh();
+        assert!(resumed.restore(&weights, &biases[1..], &state, count).is_err());
+        assert!(resumed.restore(&weights, &biases, &[&state[..], &[0.0]].concat(), count).is_err());
+        assert_eq!((parameters(&resumed), resumed.steps()), (parameters(&fresh()), 0));
+        resumed.restore(&weights, &biases, &state, count).unwrap();
+        let mut again = Vec::new();
+        steps(&mut resumed, &images, &mut sampler, 7..20, |_, loss| again.push(loss)).unwrap();
+        assert_eq!(again, losses, "{optimizer:?}");
+        assert_eq!(parameters(&resumed), parameters(&whole), "{optimizer:?}");
+        assert_eq!(resumed.state(), whole.state(), "{optimizer:?}");
+    }
+}
+
+#[test]
 fn a_loss_that_is_not_finite_ends_the_run_and_names_the_step() {
     let images = small_images(100);
     let classifier = LinearClassifier::<f32>::new(4, &Normalisation::raw(20), Bias::Separate).unwrap();

@@ -92,6 +92,38 @@ fn evaluation_does_not_change_what_dropout_drops() {
     assert!(with == without);
 }
 
+/// With dropout and running statistics: parameters, buffers, the rule's state and the tape's step are all that there is.
+#[test]
+fn a_training_goes_on_from_what_is_kept_of_it() {
+    let data = synthetic::generate_sized(0, 128, 50);
+    let mut sampler = Sampler::new(Sampling::Epoch, 128, 32, 0).unwrap();
+    let mut train = |trainer: &mut NetworkTrainer, range| {
+        steps(trainer, &data.train, &mut sampler, range, |_, _| {}).unwrap();
+    };
+    let mut whole = normalised(&data.train, 10);
+    train(&mut whole, 0..3);
+    whole.evaluate(&data.test).unwrap();
+    let (kept, step) = (bits(&whole), whole.network().tape.step());
+    let (state, count) = (whole.updater().state().to_vec(), whole.updater().steps());
+    train(&mut whole, 3..9);
+
+    let resumed = |step: u64| {
+        let mut trainer = normalised(&data.train, 10);
+        trainer.updater_mut().restore(&state, count).unwrap();
+        let tape = &mut trainer.network_mut().tape;
+        tape.parameters_mut().iter_mut().zip(&kept).for_each(|(x, &bits)| *x = f32::from_bits(bits));
+        tape.set_step(step);
+        trainer
+    };
+    let mut same = resumed(step);
+    train(&mut same, 3..9);
+    assert_eq!(bits(&same), bits(&whole));
+    // Dropout is keyed by the tape's step.
+    let mut other = resumed(step + 1);
+    train(&mut other, 3..9);
+    assert_ne!(bits(&other), bits(&whole));
+}
+
 #[test]
 fn what_does_not_fit_is_refused_and_changes_nothing() {
     let data = synthetic::generate_sized(0, 64, 1);

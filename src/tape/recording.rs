@@ -1,5 +1,6 @@
 //! The arenas and nodes behind a tape.
 
+use super::observer::{Observed, Observer, Pass};
 use super::op::{Backward, Forward, Inputs, Op};
 use crate::error::Error;
 use crate::shape::Shape;
@@ -9,6 +10,7 @@ use lanegrad_kernels::isa::Scalar;
 use std::any::Any;
 use std::borrow::Cow;
 use std::ops::Range;
+use std::time::Instant;
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +55,7 @@ pub(super) struct Mode {
 
 /// The nodes of a tape and the arenas that their numbers lie in, parameters first.
 #[derive(Debug)]
-pub(super) struct Recording<T> {
+pub(super) struct Recording<T: Scalar> {
     values: AlignedVec<T>,
     gradients: AlignedVec<T>,
     residuals: AlignedVec<T>,
@@ -71,6 +73,7 @@ pub(super) struct Recording<T> {
     differentiated: bool,
     /// Whether parameters, mode or step changed after something was computed with them.
     outdated: bool,
+    observer: Option<Box<dyn Observer<T>>>,
 }
 
 /// Rounds a place in an arena up to a cache line.
@@ -92,7 +95,30 @@ impl<T: Scalar> Recording<T> {
             reached: Vec::new(),
             differentiated: false,
             outdated: false,
+            observer: None,
         }
+    }
+
+    pub fn set_observer(&mut self, observer: Option<Box<dyn Observer<T>>>) {
+        self.observer = observer;
+    }
+
+    /// When something starts that the observer wants to know of, if there is one.
+    fn clock(&self) -> Option<Instant> {
+        self.observer.as_ref().map(|_| Instant::now())
+    }
+
+    /// Tells the observer of what started at `start`.
+    fn observed(&mut self, start: Option<Instant>, index: usize, pass: Pass) {
+        let (Some(start), Some(observer)) = (start, &mut self.observer) else {
+            return;
+        };
+        let elapsed = start.elapsed();
+        let node = &self.nodes[index];
+        let inputs = Inputs { nodes: &self.nodes, edges: &self.edges[node.edges.clone()], values: &self.values };
+        let op = node.op.as_ref().filter(|_| node.kind == Kind::Operation);
+        let name = op.map_or("leaf", |op| op.name());
+        observer.observe(Observed { node: index, name, pass, inputs, shape: &node.shape, elapsed });
     }
 
     pub fn parameter(&mut self, kind: Kind, name: Cow<'static, str>, value: &Tensor<T>) -> Result<u32, Error> {
@@ -133,7 +159,9 @@ impl<T: Scalar> Recording<T> {
         let range = self.nodes[index].value.clone();
         let edges = self.edges.len();
         self.nodes[index].edges = edges..edges;
+        let start = self.clock();
         fill(&mut self.values[range]).inspect_err(|_| self.pop())?;
+        self.observed(start, index, Pass::Forward);
         Ok(index as u32)
     }
 
@@ -164,6 +192,7 @@ impl<T: Scalar> Recording<T> {
             Some(kept) => *kept = op,
             None => node.op = Some(Box::new(op)),
         }
+        let start = self.clock();
         let node = &self.nodes[index];
         let (earlier, rest) = self.values.split_at_mut(node.value.start);
         let pass = Forward {
@@ -175,6 +204,7 @@ impl<T: Scalar> Recording<T> {
         };
         let op = node.op.as_ref().expect("stored above");
         op.forward(pass).inspect_err(|_| self.pop())?;
+        self.observed(start, index, Pass::Forward);
         Ok(index as u32)
     }
 
@@ -362,6 +392,7 @@ impl<T: Scalar> Recording<T> {
     }
 
     fn go_back_over(&mut self, mode: Mode, index: usize) -> Result<(), Error> {
+        let start = self.clock();
         let node = &self.nodes[index];
         // The inputs of a node precede it in every arena.
         let (gradients, rest) = self.gradients.split_at_mut(node.gradient);
@@ -375,6 +406,8 @@ impl<T: Scalar> Recording<T> {
             gradients,
             reached: &mut self.reached,
         };
-        node.op.as_ref().expect("an operation's node has its operation").vjp(pass)
+        node.op.as_ref().expect("an operation's node has its operation").vjp(pass)?;
+        self.observed(start, index, Pass::Backward);
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use crate::nn::Layer;
 use crate::optim::{Optimizer, Segment, Updater};
 use crate::shape::Shape;
 use crate::tape::{Tape, Var};
+use crate::times::{Laps, StepTimes};
 use lanegrad_kernels::classifier::{self, Samples};
 use lanegrad_kernels::isa::Scalar;
 use lanegrad_kernels::update::{self, clip};
@@ -105,6 +106,7 @@ pub struct NetworkTrainer<T: Scalar = f32> {
     /// Where the buffers lie, and what they were before a step.
     buffers: Vec<Range<usize>>,
     kept: Vec<T>,
+    laps: Laps,
 }
 
 impl<T: Scalar> NetworkTrainer<T> {
@@ -130,7 +132,8 @@ impl<T: Scalar> NetworkTrainer<T> {
         let updater = Updater::new(optimizer, &segments)?;
         let regularised = segments.into_iter().filter(|segment| segment.decay);
         let regularised = regularised.map(|s| update::Segment { range: s.range, regularised: true }).collect();
-        Ok(Self { network, loss, strength, clip_norm: None, updater, regularised, buffers, kept: Vec::new() })
+        let (kept, laps) = (Vec::new(), Laps::default());
+        Ok(Self { network, loss, strength, clip_norm: None, updater, regularised, buffers, kept, laps })
     }
 
     /// Scales the gradient of all parameters together to at most this norm, from now on.
@@ -143,6 +146,21 @@ impl<T: Scalar> NetworkTrainer<T> {
         &self.network
     }
 
+    /// The network, to go on from a checkpoint.
+    pub fn network_mut(&mut self) -> &mut Network<T> {
+        &mut self.network
+    }
+
+    /// Starts, or stops, to measure where the time of a step goes.
+    pub fn measure_times(&mut self, measure: bool) {
+        self.laps = Laps::switched(measure);
+    }
+
+    /// Where the time of the steps went since [`Self::measure_times`].
+    pub fn times(&self) -> Option<StepTimes> {
+        self.laps.times()
+    }
+
     /// Ends the training.
     pub fn into_network(self) -> Network<T> {
         self.network
@@ -151,6 +169,11 @@ impl<T: Scalar> NetworkTrainer<T> {
     /// The update rule and its state.
     pub fn updater(&self) -> &Updater<T> {
         &self.updater
+    }
+
+    /// The update rule, to go on from a checkpoint: [`Updater::restore`].
+    pub fn updater_mut(&mut self) -> &mut Updater<T> {
+        &mut self.updater
     }
 
     /// lambda times the sum of squares of the weights.
@@ -165,17 +188,21 @@ impl<T: Scalar> NetworkTrainer<T> {
 
 impl<T: Scalar> NetworkTrainer<T> {
     fn try_step(&mut self, images: &Images, index: &[u32]) -> Result<StepLoss, Error> {
+        self.laps.start();
         self.network.tape.reset();
         let regularisation = self.regularisation()?;
         let [scores, labels] = self.network.record(images, index)?;
         let loss = mean_loss(self.loss, scores, labels);
+        self.laps.end(|times, elapsed| times.forward += elapsed);
         loss.backward()?;
+        self.laps.end(|times, elapsed| times.backward += elapsed);
         let data = loss.item()?.to_f64();
         let (parameters, gradients) = self.network.tape.parameters_and_gradients();
         if let Some(limit) = self.clip_norm {
             self.updater.clip_norm(gradients, limit)?;
         }
         self.updater.step(parameters, gradients, self.strength)?;
+        self.laps.end(|times, elapsed| times.update += elapsed);
         Ok(StepLoss { data, regularisation })
     }
 }

@@ -1,11 +1,14 @@
 //! The command line.
 
+use crate::resume::Settings;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use lanegrad::Loss;
 use lanegrad::linear::Bias;
 use lanegrad::schedule::Schedule;
 use lanegrad::train::Sampling;
+use std::fmt;
 use std::path::PathBuf;
 
 /// Train on full CIFAR-10 epochs, and see what was learned and how close to the hardware it ran.
@@ -20,8 +23,14 @@ pub struct Arguments {
 impl Arguments {
     /// The command of this process's arguments; ends the process with status 2 if they make no sense.
     pub fn read() -> Command {
-        let command = Self::parse().command;
+        let matches = Self::command().get_matches();
+        let mut command = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
+        if let (Command::Train(options), Some(matches)) = (&mut command, matches.subcommand_matches("train")) {
+            options.given = given(matches);
+        }
         if let Command::Train(options) = &command
+            // What a resumed run does not say comes from its checkpoint.
+            && options.resume.is_none()
             && let Err(message) = options.check()
         {
             let mut command = Self::command();
@@ -32,6 +41,22 @@ impl Arguments {
         }
         command
     }
+}
+
+/// What `profile train` was told on the command line, by the long names of the options.
+fn given(matches: &ArgMatches) -> Settings {
+    let mut command = Arguments::command();
+    command.build();
+    let train = command.find_subcommand("train").expect("train is a subcommand");
+    let told = train.get_arguments().filter(|argument| {
+        let id = argument.get_id().as_str();
+        id != "help" && matches.value_source(id) == Some(ValueSource::CommandLine)
+    });
+    let values = |argument: &clap::Arg| {
+        let raw = matches.get_raw(argument.get_id().as_str()).into_iter().flatten();
+        raw.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",")
+    };
+    told.filter_map(|argument| Some((argument.get_long()?.to_owned(), values(argument)))).collect()
 }
 
 /// The subcommands.
@@ -46,11 +71,12 @@ pub enum Command {
 /// The options of `profile train`.
 #[derive(Args, Clone, Debug)]
 pub struct TrainOptions {
-    /// A directory with CIFAR-10's six .bin files, or `synthetic`
+    /// A directory with CIFAR-10's six .bin files, or `synthetic`, or `synthetic:N` for N training images and a fifth of
+    /// that to test on
     ///
     /// Without this option: the directory in $CIFAR10_DIR if that is set, else data/cifar-10-batches-bin if it is there,
     /// else the synthetic data set.
-    #[arg(long, value_name = "DIR|synthetic")]
+    #[arg(long, value_name = "DIR|synthetic[:N]")]
     pub data: Option<String>,
 
     /// The model
@@ -59,7 +85,7 @@ pub struct TrainOptions {
 
     /// Widths of the hidden layers of the model `mlp`, with commas between [default: 512]
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    hidden: Option<Vec<u32>>,
+    pub hidden: Option<Vec<u32>>,
 
     /// The loss: softmax cross-entropy, or the multiclass support vector machine's hinge loss with margin 1
     #[arg(long, value_enum, default_value_t = LossName::Softmax)]
@@ -139,11 +165,31 @@ pub struct TrainOptions {
     /// Also write the JSON report to this file, or to standard output (`-`; the table then goes to standard error)
     #[arg(long, value_name = "FILE|-")]
     pub json: Option<String>,
+
+    /// Go on from a checkpoint, with its options; --data, --threads and --out may be others, and --epochs or --iterations
+    /// more
+    ///
+    /// Without --out, files go where the checkpoint is. The result is that of a run that was never interrupted, byte for byte.
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
+
+    /// When `checkpoint.safetensors` is written beside the report: after each epoch, every so many mini-batches, or never
+    /// [but always on Ctrl-C]
+    #[arg(long, value_name = "epoch|STEPS|never", default_value = "epoch", value_parser = parse_every)]
+    pub checkpoint_every: CheckpointEvery,
+
+    /// Also measure where the time of a step goes, kernel by kernel
+    #[arg(long)]
+    pub time: bool,
+
+    /// What was told, and is not a default.
+    #[arg(skip)]
+    pub given: Settings,
 }
 
 impl TrainOptions {
     /// Whether the options go together.
-    fn check(&self) -> Result<(), &'static str> {
+    pub fn check(&self) -> Result<(), &'static str> {
         let is_linear = self.model == ModelName::Linear;
         if self.momentum.is_some() && !self.optimizer.has_momentum() {
             return Err("--momentum is a setting of --optimizer momentum, nesterov, graves-rmsprop and muon");
@@ -288,7 +334,7 @@ pub enum OptimizerName {
 
 impl OptimizerName {
     /// Whether the rule has a velocity.
-    fn has_momentum(self) -> bool {
+    pub fn has_momentum(self) -> bool {
         matches!(self, Self::Momentum | Self::Nesterov | Self::GravesRmsProp | Self::Muon)
     }
 }
@@ -304,6 +350,40 @@ pub enum Init {
     He,
     /// Uniform, with a variance of 2 / (fan-in + fan-out).
     Xavier,
+}
+
+/// When checkpoints are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointEvery {
+    /// After each epoch.
+    Epoch,
+    /// After so many mini-batches, and at the end.
+    Steps(u64),
+    /// On Ctrl-C alone.
+    Never,
+}
+
+fn parse_every(text: &str) -> Result<CheckpointEvery, String> {
+    match text {
+        "epoch" => Ok(CheckpointEvery::Epoch),
+        "never" => Ok(CheckpointEvery::Never),
+        _ => match text.parse() {
+            Ok(steps) if steps > 0 => Ok(CheckpointEvery::Steps(steps)),
+            _ => Err("expected `epoch`, `never` or a number of steps above 0".into()),
+        },
+    }
+}
+
+impl fmt::Display for Init {
+    /// As on the command line.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zero => formatter.write_str("zero"),
+            Self::Normal(deviation) => write!(formatter, "normal:{deviation}"),
+            Self::He => formatter.write_str("he"),
+            Self::Xavier => formatter.write_str("xavier"),
+        }
+    }
 }
 
 fn parse_init(text: &str) -> Result<Init, String> {

@@ -1,20 +1,25 @@
 //! `profile`: trains on full CIFAR-10 epochs, and shows what was learned and how close to the hardware it ran.
 //!
 //! Results go to standard output, progress and messages to standard error. The exit status is 0 if all went well, 1 if a
-//! run failed, 2 if it was asked for something that cannot be.
+//! run failed, 2 if it was asked for something that cannot be, 130 if it was interrupted.
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod checkpoint;
 mod contact_sheet;
+mod interrupt;
 mod lecture;
 mod machine;
 mod model;
 mod output;
 mod plots;
 mod report;
+mod resume;
 mod settings;
+mod step_times;
 mod train;
+mod updates;
 
 use std::process::ExitCode;
 
@@ -23,6 +28,10 @@ fn main() -> ExitCode {
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<interrupt::Interrupted>() => {
+            eprintln!("{error}");
+            ExitCode::from(interrupt::STATUS)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(if is_usage(&error) { 2 } else { 1 })
@@ -43,6 +52,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
 fn is_usage(error: &anyhow::Error) -> bool {
     use lanegrad::kernels::Error;
     matches!(error.downcast_ref(), Some(Error::UnknownIsa { .. } | Error::UnsupportedIsa { .. }))
+        || error.is::<resume::Conflict>()
 }
 
 /// Whether whoever read standard output has closed it (`profile ... | head`): nothing to complain about.

@@ -2,15 +2,16 @@
 
 use crate::args::{BiasName, Init, ModelName, Preprocess, TrainOptions};
 use crate::contact_sheet::Picture;
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use lanegrad::data::{Images, Normalisation};
 use lanegrad::init::{Initializer, Scheme};
 use lanegrad::linear::{LinearClassifier, LinearTrainer};
 use lanegrad::nn::{Sequential, models};
 use lanegrad::optim::Optimizer;
 use lanegrad::shape::Shape;
-use lanegrad::tape::{ParameterInfo, Tape};
+use lanegrad::tape::{Observer, ParameterInfo, Tape};
 use lanegrad::tensor::Tensor;
+use lanegrad::times::StepTimes;
 use lanegrad::train::{Network, NetworkTrainer, Trainer};
 
 /// A model in training.
@@ -23,6 +24,19 @@ pub enum Model {
 
 /// Parameters by name, with their shapes.
 pub type Tensors = Vec<(String, Tensor)>;
+
+/// The state of a training between two steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// All parameters, in any order.
+    pub parameters: Tensors,
+    /// The update rule's state.
+    pub state: Vec<f32>,
+    /// Steps that the update rule counts.
+    pub optimizer_steps: u64,
+    /// Steps that the tape counts; without a tape 0.
+    pub tape_step: u64,
+}
 
 impl Model {
     /// The model that the options ask for, with its first weights.
@@ -46,7 +60,8 @@ impl Model {
         let model = layers(options, &mut tape, images)?;
         let image = if options.model.wants_channels_last() { SQUARE.into() } else { Shape::from(images.features()) };
         let network = Network { tape, model: Box::new(model), image, normalisation };
-        let trainer = Box::new(NetworkTrainer::new(network, loss, strength, optimizer)?);
+        let mut trainer = Box::new(NetworkTrainer::new(network, loss, strength, optimizer)?);
+        trainer.set_clip_norm(options.clip_norm);
         let multiply_adds = multiply_adds(options, images);
         Ok(Self::Network { trainer, multiply_adds })
     }
@@ -102,6 +117,73 @@ impl Model {
         }
     }
 
+    /// The state of the training.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let parameters = self.tensors()?;
+        Ok(match self {
+            Self::Linear(trainer) => {
+                Snapshot { parameters, state: trainer.state(), optimizer_steps: trainer.steps(), tape_step: 0 }
+            }
+            Self::Network { trainer, .. } => {
+                let updater = trainer.updater();
+                let (state, optimizer_steps) = (updater.state().to_vec(), updater.steps());
+                Snapshot { parameters, state, optimizer_steps, tape_step: trainer.network().tape.step() }
+            }
+        })
+    }
+
+    /// Goes on from `snapshot`, of a model for the same options.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let Snapshot { parameters, state, optimizer_steps, tape_step } = snapshot;
+        let own = self.tensors()?;
+        ensure!(own.len() == parameters.len(), "{} parameters instead of {}", parameters.len(), own.len());
+        for (name, tensor) in &own {
+            let found = find(parameters, name)?.shape();
+            ensure!(found == tensor.shape(), "{name} has the shape {found} instead of {}", tensor.shape());
+        }
+        match self {
+            Self::Linear(trainer) => {
+                let [weights, bias] = ["linear.weight", "linear.bias"].map(|name| find(parameters, name));
+                trainer.restore(weights?.values(), bias?.values(), state, *optimizer_steps)?;
+            }
+            Self::Network { trainer, .. } => {
+                trainer.updater_mut().restore(state, *optimizer_steps)?;
+                let tape = &mut trainer.network_mut().tape;
+                let mut ranges = Vec::new();
+                tape.for_each_parameter(|info| ranges.push((info.name.to_owned(), info.range)));
+                let values = tape.parameters_mut();
+                for (name, range) in ranges {
+                    values[range].copy_from_slice(find(parameters, &name)?.values());
+                }
+                tape.set_step(*tape_step);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts to measure where the time of a step goes.
+    pub fn measure_times(&mut self) {
+        match self {
+            Self::Linear(trainer) => trainer.measure_times(true),
+            Self::Network { trainer, .. } => trainer.measure_times(true),
+        }
+    }
+
+    /// Where the time of the steps went, if it is measured.
+    pub fn times(&self) -> Option<StepTimes> {
+        match self {
+            Self::Linear(trainer) => trainer.times(),
+            Self::Network { trainer, .. } => trainer.times(),
+        }
+    }
+
+    /// Tells `observer` of every operation on the tape, if there is one.
+    pub fn set_observer(&mut self, observer: Option<Box<dyn Observer<f32>>>) {
+        if let Self::Network { trainer, .. } = self {
+            trainer.network_mut().tape.set_observer(observer);
+        }
+    }
+
     /// How pixels are normalised: mean and scale of each.
     pub fn normalisation(&self) -> (&[f32], &[f32]) {
         match self {
@@ -140,6 +222,12 @@ impl Model {
             _ => Vec::new(),
         })
     }
+}
+
+/// The tensor of that name.
+fn find<'a>(tensors: &'a Tensors, name: &str) -> Result<&'a Tensor> {
+    let found = tensors.iter().find(|(found, _)| found == name);
+    found.map(|(_, tensor)| tensor).with_context(|| format!("there is no {name}"))
 }
 
 /// Hidden units of an MLP that are shown.

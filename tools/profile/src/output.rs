@@ -41,6 +41,11 @@ impl Directory {
         Ok(directory)
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes the file `name`; returns its path.
     pub fn write(&self, name: &str, contents: &[u8]) -> Result<PathBuf> {
         let path = self.path.join(name);

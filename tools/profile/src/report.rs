@@ -11,7 +11,8 @@
 //!   "batch_size": 256,
 //!   "seed": 0,
 //!   "epochs": [{"epoch": 1, "seconds": 0.04, "samples_per_second": 1250000.0, "gflops": 150.0, "peak_fraction": 0.65,
-//!               "train_loss": 1.83, "test_loss": 1.78, "test_accuracy": 0.385}],
+//!               "train_loss": 1.83, "test_loss": 1.78, "test_accuracy": 0.385,
+//!               "update_to_weight": {"linear.weight": 0.002, "linear.bias": 0.001}}],
 //!   "weights_sha256": "..."
 //! }
 //! ```
@@ -25,6 +26,10 @@
 //!   `gflops` over `fma_peak_gflops`.
 //! * `train_loss` is the mean over the epoch's samples of the data loss just before the step they took part in, and
 //!   `test_loss` the mean data loss over the test set after the epoch; neither holds the regulariser.
+//! * `update_to_weight` has, for each parameter, the norm of the epoch's last step over that of the values before it.
+//! * `time` is there with `--time`: for each operation of a step, each way (`pass` is `forward`, `backward` or `update`), how
+//!   often it ran, how long, its share of `time.seconds`, and where they make sense its `gflops`, their fraction of the peak,
+//!   and `gigabytes_per_second`; see `step_times.rs`. It covers the steps of this process, not those before `--resume`.
 //! * `model.name` is `linear`, `mlp`, `convnet` or `quick`.
 //! * `weights_sha256` is of all parameters, as little-endian `f32`: of a linear classifier the weights, class after class,
 //!   then the bias; of a network those of each layer, in order.
@@ -32,6 +37,7 @@
 //!   here keep their meaning as long as `version` is 1.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The whole report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +52,8 @@ pub struct Report {
     pub batch_size: u32,
     pub seed: u64,
     pub epochs: Vec<Epoch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
     pub weights_sha256: String,
 }
 
@@ -102,6 +110,34 @@ pub struct Epoch {
     pub train_loss: f64,
     pub test_loss: f64,
     pub test_accuracy: f64,
+    pub update_to_weight: BTreeMap<String, f64>,
+}
+
+/// Where the time of the steps went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Time {
+    pub steps: u64,
+    pub seconds: f64,
+    pub kernels: Vec<Kernel>,
+}
+
+/// One operation of a step, one way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Kernel {
+    pub name: String,
+    pub shapes: String,
+    pub pass: String,
+    pub calls: u64,
+    pub seconds: f64,
+    pub share: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gflops: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_fraction: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gigabytes_per_second: Option<f64>,
 }
 
 impl Report {

@@ -1,6 +1,6 @@
 //! What `profile train` does where no option says: step sizes and strengths that train well on CIFAR-10.
 
-use crate::args::{LossName, ModelName, OptimizerName, Preprocess, TrainOptions};
+use crate::args::{Init, LossName, ModelName, OptimizerName, Preprocess, TrainOptions};
 use lanegrad::optim::Optimizer;
 
 /// Strength of the regulariser.
@@ -11,6 +11,15 @@ pub fn strength(options: &TrainOptions) -> f64 {
         // Caffe's weight decay of 0.004 is the whole factor of W in the gradient, 2 lambda here.
         ModelName::Quick => 2e-3,
     })
+}
+
+/// Initial weights, for the models that have a choice.
+pub fn init(options: &TrainOptions) -> Option<Init> {
+    match options.model {
+        ModelName::Linear => Some(options.init.unwrap_or(Init::Zero)),
+        ModelName::Mlp | ModelName::Convnet => Some(options.init.unwrap_or(Init::He)),
+        ModelName::Quick => None,
+    }
 }
 
 /// A step size for networks of standardised pixels.

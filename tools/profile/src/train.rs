@@ -1,51 +1,78 @@
 //! `profile train`.
 
-use crate::args::{BiasName, LossName, ModelName, Preprocess, SampleName, TrainOptions};
+use crate::args::{BiasName, CheckpointEvery, LossName, ModelName, Preprocess, SampleName, TrainOptions};
+use crate::checkpoint::{self, Checkpoint, Record, Store};
 use crate::contact_sheet::contact_sheet;
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::Machine;
 use crate::model::{Model, Tensors};
 use crate::output::{Directory, check_writable, write_whole};
 use crate::plots::{AccuracyCurve, LossCurve, accuracy_curve, loss_curve};
 use crate::report::{self, Report};
+use crate::resume::{self, Conflict};
 use crate::settings;
+use crate::step_times::{self, KernelTimes, Measured};
+use crate::updates;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lanegrad::data::{Dataset, Source, cifar10, synthetic};
 use lanegrad::loss::StepLoss;
 use lanegrad::optim::Optimizer;
 use lanegrad::schedule::Schedule;
+use lanegrad::tape::Observer;
 use lanegrad::train::{Sampler, Scheduled, steps};
 use safetensors::tensor::{Dtype, TensorView};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Steps between two lines of `--iterations`.
 const STEPS_PER_LINE: u64 = 100;
 
-/// Trains as `options` say, prints a line an epoch, and writes pictures, report and weights.
+/// Trains as `options` say, prints a line an epoch, and writes pictures, report, weights and checkpoints.
 pub fn run(options: &TrainOptions) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    let checkpoint = options.resume.as_deref().map(checkpoint::load).transpose()?;
+    let options = &match &checkpoint {
+        Some(checkpoint) => resumed_options(options, checkpoint)?,
+        None => options.clone(),
+    };
     let output = Directory::create(options.out.as_deref())?;
+    let store = Store::open(output.path())?;
     let json_file = options.json.as_deref().filter(|&name| name != "-").map(Path::new);
     json_file.map(check_writable).transpose()?;
     let mut screen = Screen::new(options.json.as_deref() == Some("-"));
 
-    let mut dataset = load(options, &mut screen)?;
+    let Loaded { mut dataset, name } = load(options, &mut screen)?;
+    let data = Data { name, sha256: checkpoint::data_sha256(&dataset) };
     if options.model.wants_channels_last() {
         dataset.train = dataset.train.channels_last(3)?;
         dataset.test = dataset.test.channels_last(3)?;
     }
+    let mut training = Training::new(options, data, &dataset)?;
+    if let Some(checkpoint) = checkpoint {
+        training.restore(checkpoint)?;
+    }
     let mut machine = Machine::new(options.threads)?;
-    let mut training = Training::new(options, &dataset)?;
     training.announce(&dataset, &machine, &mut screen)?;
-    training.run(&dataset, &mut machine, &mut screen)?;
+    let result = training.run(&dataset, &mut machine, &mut screen, (&store, &interrupt));
+    if let Err(error) = result {
+        let diverged = matches!(error.downcast_ref(), Some(lanegrad::Error::Diverged { .. }));
+        if diverged && !training.epochs.is_empty() {
+            // What there is to see of it; the error says why there is no more.
+            training.write_curves(&dataset, &output)?;
+        }
+        return Err(error);
+    }
 
     let report = training.report(&dataset, &machine)?;
     let json = report.to_json()?;
+    let [loss, accuracy] = training.write_curves(&dataset, &output)?;
     let files = [
-        output.write("loss.svg", training.loss_picture(&dataset)?.as_bytes())?,
-        output.write("accuracy.svg", training.accuracy_picture(&dataset)?.as_bytes())?,
+        loss,
+        accuracy,
         output.write(training.first_layer_file(), &training.first_layer_picture(&dataset)?)?,
         output.write("weights.safetensors", &training.safetensors()?)?,
         output.write("report.json", json.as_bytes())?,
@@ -54,6 +81,13 @@ pub fn run(options: &TrainOptions) -> Result<()> {
         write_whole(path, json.as_bytes())?;
     }
     screen.line("")?;
+    if let Some(time) = &report.time {
+        step_times::lines(time).iter().try_for_each(|line| screen.line(line))?;
+        screen.line("")?;
+    }
+    if let Some(epoch) = training.epochs.last() {
+        screen.line(&format!("update / weight of the last step: {}", updates::line(&epoch.update_to_weight)))?;
+    }
     screen.line(&format!("weights SHA-256 {}", report.weights_sha256))?;
     for path in files.iter().map(PathBuf::as_path).chain(json_file) {
         screen.line(&format!("wrote {}", path.display()))?;
@@ -62,6 +96,18 @@ pub fn run(options: &TrainOptions) -> Result<()> {
         std::io::stdout().write_all(json.as_bytes())?;
     }
     Ok(())
+}
+
+/// The options of a run that goes on from `checkpoint`: data and folder are the checkpoint's unless told otherwise.
+fn resumed_options(told: &TrainOptions, checkpoint: &Checkpoint) -> Result<TrainOptions> {
+    let mut options = resume::resumed(told, &checkpoint.record.settings)?;
+    options.data.get_or_insert_with(|| checkpoint.record.data.clone());
+    let folder = told.resume.as_deref().and_then(Path::parent).map(|folder| match folder.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => folder.to_path_buf(),
+    });
+    options.out = options.out.or(folder);
+    Ok(options)
 }
 
 /// Where lines for people go: standard output, unless the JSON report goes there.
@@ -79,11 +125,23 @@ impl Screen {
     }
 }
 
+/// A data set, and what `--data` names it by.
+struct Loaded {
+    dataset: Dataset,
+    name: String,
+}
+
+/// What the data are known by.
+struct Data {
+    name: String,
+    sha256: String,
+}
+
 /// The data set that the options name, or the first that is there.
-fn load(options: &TrainOptions, screen: &mut Screen) -> Result<Dataset> {
+fn load(options: &TrainOptions, screen: &mut Screen) -> Result<Loaded> {
     let usual = Path::new("data/cifar-10-batches-bin");
     let (directory, source) = match options.data.as_deref() {
-        Some("synthetic") => (None, ""),
+        Some(name) if name == "synthetic" || name.starts_with("synthetic:") => (None, ""),
         Some(directory) => (Some(PathBuf::from(directory)), "--data"),
         None => match std::env::var_os("CIFAR10_DIR").filter(|value| !value.is_empty()) {
             Some(directory) => (Some(directory.into()), "$CIFAR10_DIR"),
@@ -94,7 +152,18 @@ fn load(options: &TrainOptions, screen: &mut Screen) -> Result<Dataset> {
         screen.line("data       SYNTHETIC pictures in the shape of CIFAR-10, drawn from the seed: not photographs.")?;
         screen
             .line("           Give the real ones with --data DIR or $CIFAR10_DIR; README.md says how to get them.")?;
-        return Ok(synthetic::generate(options.seed));
+        let name = options.data.clone().filter(|name| name.starts_with("synthetic:"));
+        let dataset = match name.as_deref().and_then(|name| name.strip_prefix("synthetic:")) {
+            Some(images) => {
+                let train: usize =
+                    images.parse().ok().filter(|images| (5..=1_000_000).contains(images)).ok_or_else(|| {
+                        Conflict(format!("--data synthetic:{images}: expected from 5 to 1,000,000 images"))
+                    })?;
+                synthetic::generate_sized(options.seed, train, train / 5)
+            }
+            None => synthetic::generate(options.seed),
+        };
+        return Ok(Loaded { dataset, name: name.unwrap_or_else(|| "synthetic".into()) });
     };
     // The archive unpacks into a folder of its own; the one above it does as well.
     let inner = directory.join("cifar-10-batches-bin");
@@ -103,7 +172,8 @@ fn load(options: &TrainOptions, screen: &mut Screen) -> Result<Dataset> {
     }
     let dataset = cifar10::read(&directory).with_context(|| format!("CIFAR-10 cannot be read from {source}"))?;
     screen.line(&format!("data       CIFAR-10 in {}", directory.display()))?;
-    Ok(dataset)
+    let name = directory.canonicalize().unwrap_or(directory).to_string_lossy().into_owned();
+    Ok(Loaded { dataset, name })
 }
 
 /// A training run: what is trained, and what was seen on the way.
@@ -114,24 +184,102 @@ struct Training<'a> {
     strength: f64,
     model: Model,
     sampler: Sampler,
+    data: Data,
+    /// Steps taken.
+    step: u64,
+    /// The step that a checkpoint was resumed at.
+    resumed_at: Option<u64>,
+    /// The level that the steps before were computed at.
+    resumed_isa: Option<String>,
+    /// Seconds that the steps of the last epoch took that was begun.
+    seconds: f64,
     losses: Vec<StepLoss>,
     epochs: Vec<report::Epoch>,
+    /// How far the last step of an epoch moved each parameter; see [`updates`].
+    update_to_weight: BTreeMap<String, f64>,
+    /// The times of operations, if they are asked for, and of the steps of this process.
+    kernels: Option<KernelTimes>,
+    measured: Duration,
 }
 
 impl<'a> Training<'a> {
-    fn new(options: &'a TrainOptions, dataset: &Dataset) -> Result<Self> {
+    fn new(options: &'a TrainOptions, data: Data, dataset: &Dataset) -> Result<Self> {
         let images = &dataset.train;
         let (optimizer, strength) = (settings::optimizer(options), settings::strength(options));
         let batch_size = options.batch_size as usize;
+        let mut model = Model::new(options, optimizer, strength, images)?;
+        if options.time {
+            model.measure_times();
+        }
         Ok(Self {
             options,
             optimizer,
             strength,
-            model: Model::new(options, optimizer, strength, images)?,
+            model,
             sampler: Sampler::new(options.sample.into(), images.len(), batch_size, options.seed)?,
+            data,
+            step: 0,
+            resumed_at: None,
+            resumed_isa: None,
+            seconds: 0.0,
             losses: Vec::new(),
             epochs: Vec::new(),
+            update_to_weight: BTreeMap::new(),
+            kernels: options.time.then(KernelTimes::default),
+            measured: Duration::ZERO,
         })
+    }
+
+    /// Goes on from `checkpoint`.
+    fn restore(&mut self, checkpoint: Checkpoint) -> Result<()> {
+        let Checkpoint { record, snapshot, losses } = checkpoint;
+        if record.data_sha256 != self.data.sha256 {
+            let (now, then) = (&self.data.name, &record.data);
+            return Err(Conflict(format!(
+                "the data in {now} are not those that the checkpoint was trained on ({then})"
+            ))
+            .into());
+        }
+        if record.step > self.total_steps() {
+            let (step, total) = (record.step, self.total_steps());
+            return Err(
+                Conflict(format!("the checkpoint is of step {step}, and the run ends with step {total}")).into()
+            );
+        }
+        self.model.restore(&snapshot).context("the checkpoint does not fit the model")?;
+        (self.step, self.resumed_at, self.seconds) = (record.step, Some(record.step), record.seconds);
+        self.resumed_isa = Some(record.isa);
+        (self.losses, self.epochs) = (losses, record.epochs);
+        if self.step < self.total_steps() {
+            // A last epoch that was not whole is now.
+            self.epochs.truncate((self.step / self.sampler.steps_per_epoch()) as usize);
+        }
+        Ok(())
+    }
+
+    /// Saves what a later run needs to go on from here.
+    ///
+    /// # Errors
+    /// If the weights are not finite: no good checkpoint is replaced by a bad one.
+    fn save(&self, machine: &Machine, store: &Store) -> Result<Result<()>> {
+        let snapshot = self.model.snapshot()?;
+        let is_finite = snapshot.parameters.iter().all(|(_, tensor)| tensor.values().iter().all(|x| x.is_finite()));
+        if !is_finite {
+            return Err(lanegrad::Error::Diverged { step: self.step, loss: f64::NAN }.into());
+        }
+        let record = Record {
+            version: checkpoint::VERSION,
+            settings: resume::settings_of(self.options),
+            data: self.data.name.clone(),
+            data_sha256: self.data.sha256.clone(),
+            isa: machine.level.name().into(),
+            step: self.step,
+            seconds: self.seconds,
+            optimizer_steps: snapshot.optimizer_steps,
+            tape_step: snapshot.tape_step,
+            epochs: self.epochs.clone(),
+        };
+        Ok(store.save(&checkpoint::encode(&record, &snapshot, &self.losses)?))
     }
 
     /// Steps of the whole run.
@@ -195,49 +343,146 @@ impl<'a> Training<'a> {
         ))?;
         let trainer = self.model.trainer();
         let start = machine.threads.run(|| trainer.evaluate(&dataset.test))?;
-        screen.line(&format!("start      test loss {:.6}, accuracy {:.2} %", start.loss, 100.0 * start.accuracy))?;
+        if let Some(isa) = self.resumed_isa.as_deref().filter(|&isa| isa != machine.level.name()) {
+            screen.line(&format!(
+                "           The steps so far were computed at the level {isa}, which may round otherwise."
+            ))?;
+        }
+        let at =
+            self.resumed_at.map_or("start      ".into(), |step| format!("resumed    after step {}: ", grouped(step)));
+        screen.line(&format!("{at}test loss {:.6}, accuracy {:.2} %", start.loss, 100.0 * start.accuracy))?;
         screen.line("")
     }
 
-    /// Trains, and prints a line an epoch.
-    fn run(&mut self, dataset: &Dataset, machine: &mut Machine, screen: &mut Screen) -> Result<()> {
+    /// Trains, prints a line an epoch, and saves checkpoints.
+    fn run(
+        &mut self,
+        dataset: &Dataset,
+        machine: &mut Machine,
+        screen: &mut Screen,
+        (store, interrupt): (&Store, &Interrupt),
+    ) -> Result<()> {
         let total = self.total_steps();
         let bar = progress_bar(total);
+        bar.set_position(self.step);
         // One epoch's room is enough for a start; a step that finds none left would allocate.
-        self.losses.reserve(total.min(10_000_000) as usize);
-        if self.options.iterations.is_none() {
+        self.losses.reserve((total - self.step).min(10_000_000) as usize);
+        let lines = self.options.iterations.is_some();
+        if !lines {
             screen.line(TABLE_HEAD)?;
         }
-        let mut first = 0;
-        while first < total {
-            let last = (first + self.sampler.steps_per_epoch()).min(total);
-            let lines = self.options.iterations.is_some();
-            let start = Instant::now();
-            let (sampler, losses) = (&mut self.sampler, &mut self.losses);
-            let (schedule, rate) = (self.options.schedule, self.optimizer.rate());
-            let mut trainer =
-                Scheduled { trainer: self.model.trainer(), schedule, rate, step: first, total_steps: total };
-            machine.threads.run(|| {
-                steps(&mut trainer, &dataset.train, sampler, first..last, |step, loss| {
-                    losses.push(loss);
-                    bar.inc(1);
-                    if lines && (step.is_multiple_of(STEPS_PER_LINE) || step + 1 == total) {
-                        // A closed pipe is found out by the next line that can report it.
-                        let _ = bar.suspend(|| screen.line(&iteration_line(step, loss)));
-                    }
-                })
-            })?;
-            let seconds = start.elapsed().as_secs_f64();
-            let epoch = self.finish_epoch(dataset, machine, first..last, seconds)?;
-            let of = (last - first, self.sampler.steps_per_epoch());
-            bar.suspend(|| screen.line(&if lines { summary_line(&epoch, of) } else { table_line(&epoch) }))?;
-            self.epochs.push(epoch);
-            first = last;
+        while self.step < total {
+            let end = self.epoch_end();
+            self.train_until(self.next_checkpoint().min(end), dataset, machine, (&bar, screen, interrupt))?;
+            if self.step == end {
+                let first = self.epoch_start(end - 1);
+                let epoch = self.finish_epoch(dataset, machine, first..end)?;
+                let of = (end - first, self.sampler.steps_per_epoch());
+                bar.suspend(|| screen.line(&if lines { summary_line(&epoch, of) } else { table_line(&epoch) }))?;
+                self.epochs.push(epoch);
+            }
+            let is_stopped = interrupt.is_asked() && self.step < total;
+            if is_stopped || self.wants_checkpoint() {
+                match self.save(machine, store)? {
+                    Err(error) if is_stopped => return Err(error),
+                    // Hours of work are not thrown away for it: there may be room for the next one.
+                    Err(error) => bar.suspend(|| eprintln!("warning: {error:#}; training goes on")),
+                    Ok(()) => {}
+                }
+            }
+            if is_stopped {
+                bar.finish_and_clear();
+                return Err(Interrupted(format!(
+                    "interrupted after step {} of {}; to go on: profile train --resume {}",
+                    self.step,
+                    total,
+                    store.path().display()
+                ))
+                .into());
+            }
         }
         bar.finish_and_clear();
         machine.measure_peak()?;
         for epoch in &mut self.epochs {
             epoch.peak_fraction = epoch.gflops / machine.peak_gflops;
+        }
+        Ok(())
+    }
+
+    /// The first step of the epoch that `step` is in.
+    fn epoch_start(&self, step: u64) -> u64 {
+        step - step % self.sampler.steps_per_epoch()
+    }
+
+    /// The step that the present epoch, or the run, ends before.
+    fn epoch_end(&self) -> u64 {
+        (self.epoch_start(self.step) + self.sampler.steps_per_epoch()).min(self.total_steps())
+    }
+
+    /// The step before which a checkpoint is due, if not at the end of the epoch.
+    fn next_checkpoint(&self) -> u64 {
+        match self.options.checkpoint_every {
+            CheckpointEvery::Steps(every) => (self.step - self.step % every).saturating_add(every),
+            CheckpointEvery::Epoch | CheckpointEvery::Never => u64::MAX,
+        }
+    }
+
+    /// Whether one is due now.
+    fn wants_checkpoint(&self) -> bool {
+        match self.options.checkpoint_every {
+            CheckpointEvery::Steps(every) => self.step.is_multiple_of(every) || self.step == self.total_steps(),
+            // Of an epoch that was cut short no checkpoint is due: Ctrl-C has its own.
+            CheckpointEvery::Epoch => {
+                self.step.is_multiple_of(self.sampler.steps_per_epoch()) || self.step == self.total_steps()
+            }
+            CheckpointEvery::Never => false,
+        }
+    }
+
+    /// Takes the steps up to `last`, or to that in which the run is asked to stop.
+    fn train_until(
+        &mut self,
+        last: u64,
+        dataset: &Dataset,
+        machine: &Machine,
+        (bar, screen, interrupt): (&ProgressBar, &mut Screen, &Interrupt),
+    ) -> Result<()> {
+        let (total, lines) = (self.total_steps(), self.options.iterations.is_some());
+        let end = self.epoch_end();
+        if self.step == self.epoch_start(self.step) {
+            self.seconds = 0.0;
+        }
+        // The last step of an epoch is apart: how far it moves the weights is measured.
+        for stop in [last.min(end - 1), last] {
+            let before = (self.step + 1 == end).then(|| self.model.tensors()).transpose()?;
+            let observer = self.kernels.clone().map(|kernels| Box::new(kernels) as Box<dyn Observer<f32>>);
+            self.model.set_observer(observer);
+            let start = Instant::now();
+            let (sampler, losses, reached) = (&mut self.sampler, &mut self.losses, &mut self.step);
+            let (schedule, rate) = (self.options.schedule, self.optimizer.rate());
+            let mut trainer =
+                Scheduled { trainer: self.model.trainer(), schedule, rate, step: *reached, total_steps: total };
+            let result = machine.threads.run(|| {
+                while *reached < stop && !interrupt.is_asked() {
+                    steps(&mut trainer, &dataset.train, sampler, *reached..*reached + 1, |step, loss| {
+                        losses.push(loss);
+                        bar.inc(1);
+                        if lines && (step.is_multiple_of(STEPS_PER_LINE) || step + 1 == total) {
+                            // A closed pipe is found out by the next line that can report it.
+                            let _ = bar.suspend(|| screen.line(&iteration_line(step, loss)));
+                        }
+                    })?;
+                    *reached += 1;
+                }
+                Ok::<(), lanegrad::Error>(())
+            });
+            self.seconds += start.elapsed().as_secs_f64();
+            self.measured += start.elapsed();
+            self.model.set_observer(None);
+            result?;
+            if let Some(before) = before.filter(|_| self.step == end) {
+                self.update_to_weight = updates::ratios(&before, &self.model.tensors()?);
+            }
         }
         Ok(())
     }
@@ -248,8 +493,8 @@ impl<'a> Training<'a> {
         dataset: &Dataset,
         machine: &Machine,
         range: std::ops::Range<u64>,
-        seconds: f64,
     ) -> Result<report::Epoch> {
+        let seconds = self.seconds;
         let trainer = self.model.trainer();
         let test = machine.threads.run(|| trainer.evaluate(&dataset.test))?;
         if !test.loss.is_finite() {
@@ -272,6 +517,7 @@ impl<'a> Training<'a> {
             train_loss: total / images,
             test_loss: test.loss,
             test_accuracy: test.accuracy,
+            update_to_weight: std::mem::take(&mut self.update_to_weight),
         })
     }
 
@@ -307,8 +553,36 @@ impl<'a> Training<'a> {
             batch_size: self.options.batch_size,
             seed: self.options.seed,
             epochs: self.epochs.clone(),
+            time: self.time(machine),
             weights_sha256: weights_sha256(&self.model.tensors()?),
         })
+    }
+
+    /// Where the time of this process's steps went, if that was measured.
+    fn time(&self, machine: &Machine) -> Option<report::Time> {
+        let (kernels, times) = (self.kernels.as_ref()?, self.model.times()?);
+        let steps = self.resumed_at.unwrap_or(0)..self.step;
+        let measured = Measured {
+            images: steps.clone().map(|step| self.sampler.batch_length(step) as f64).sum(),
+            steps: steps.end - steps.start,
+            seconds: self.measured.as_secs_f64(),
+            peak_gflops: machine.peak_gflops,
+        };
+        Some(match &self.model {
+            Model::Linear(trainer) => {
+                let classifier = trainer.classifier();
+                step_times::of_linear(times, (classifier.classes(), classifier.features()), measured)
+            }
+            Model::Network { .. } => kernels.of_network(times, self.model.parameters(), measured),
+        })
+    }
+
+    /// Writes the curves of loss and accuracy.
+    fn write_curves(&self, dataset: &Dataset, output: &Directory) -> Result<[PathBuf; 2]> {
+        Ok([
+            output.write("loss.svg", self.loss_picture(dataset)?.as_bytes())?,
+            output.write("accuracy.svg", self.accuracy_picture(dataset)?.as_bytes())?,
+        ])
     }
 
     /// All parameters and how pixels are normalised, (pixel - `input.mean`) * `input.scale`, in the safetensors format.

@@ -86,6 +86,16 @@ fn every_rule_takes_a_network_below_chance_loss() {
 }
 
 #[test]
+fn a_clipped_gradient_moves_the_weights_less() {
+    let moved = |options: &[&str]| {
+        let settings = "--data synthetic:500 --model mlp --hidden 8 --iterations 3";
+        let (.., report) = train(&[&settings.split_whitespace().collect::<Vec<_>>()[..], options].concat());
+        report["epochs"][0]["update_to_weight"]["fc1.weight"].as_f64().unwrap()
+    };
+    assert!(moved(&["--clip-norm", "1e-3"]) < 0.1 * moved(&[]));
+}
+
+#[test]
 fn options_that_do_not_go_together_are_refused_as_usage() {
     for (arguments, word) in [
         ("--hidden 8", "--hidden"),
