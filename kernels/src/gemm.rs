@@ -66,7 +66,7 @@ use common::Common;
 /// # Errors
 /// [`Error::Shape`] if the extents do not agree, and those of [`dispatch::level`]. C is unchanged then.
 pub fn gemm<T: Scalar>(alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: MatMut<'_, T>) -> Result<(), Error> {
-    dispatch::dispatch(Gemm::new(alpha, a, b, beta, c)?)
+    dispatch::dispatch(InPlace(&mut Gemm::new(alpha, a, b, beta, c)?))
 }
 
 /// A checked product, to be run at a level of one's choice ([`dispatch::dispatch_at`]).
@@ -88,6 +88,12 @@ struct Operands<'a, T> {
 }
 
 impl<T: Scalar> Operands<'_, T> {
+    /// The same operands.
+    fn reborrow(&mut self) -> Operands<'_, T> {
+        let Self { alpha, a, b, beta, ref mut c, epilogue } = *self;
+        Operands { alpha, a, b, beta, c: c.reborrow(), epilogue }
+    }
+
     /// For the first `at` rows of C, and the rest.
     fn split_rows(self, at: usize) -> (Self, Self) {
         let Self { alpha, a, b, beta, c, epilogue } = self;
@@ -185,18 +191,44 @@ struct Limits {
 impl<T: Scalar> Kernel for Gemm<'_, T> {
     type Output = ();
 
+    fn run<S: Isa>(mut self, isa: S) {
+        InPlace(&mut self).run(isa);
+    }
+}
+
+/// A product where it lies: to move its operands from function to function takes as long as a small product.
+struct InPlace<'g, 'a, T>(&'g mut Gemm<'a, T>);
+
+impl<T: Scalar> Kernel for InPlace<'_, '_, T> {
+    type Output = ();
+
     fn run<S: Isa>(self, isa: S) {
-        let Self { operands, limits } = self;
+        let Gemm { operands, limits } = self.0;
+        if limits.is_none() && is_direct::<S, T>(operands) {
+            return blocked::direct(isa, operands);
+        }
         let ((m, n), k) = (operands.c.shape(), operands.a.cols());
+        let operands = operands.reborrow();
         if is_trivial(&operands) {
             return finish_trivial(isa, operands);
         }
         match (limits, deep::parts::<S, T>(m, k, n)) {
-            (Some(limits), _) => limited(isa, operands, limits),
+            (Some(limits), _) => limited(isa, operands, *limits),
             (None, 1) => product(isa, operands),
             (None, parts) => deep::run(isa, operands, parts),
         }
     }
+}
+
+/// Whether a product is small, and one block that is read where it lies.
+fn is_direct<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> bool {
+    let ((m, n), k) = (operands.c.shape(), operands.a.cols());
+    let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
+    is_small
+        && operands.c.col_stride() == 1
+        && !is_trivial(operands)
+        && blocked::is_one_block::<S, T>(k, n)
+        && matches!(choose::<S, T>(operands), (Path::Blocked { pack_a: false, pack_b: false }, false))
 }
 
 /// Whether C is empty, or does not depend on A and B.
@@ -225,9 +257,6 @@ fn product<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
     match path {
         Path::Column => column::run(isa, operands, if is_small { m } else { grain(k) }),
         Path::Narrow => narrow::run(isa, operands, if is_small { m } else { grain(n * k) }),
-        Path::Blocked { pack_a: false, pack_b: false } if is_small && blocked::is_direct::<S, T>(k, n) => {
-            blocked::direct(isa, operands);
-        }
         Path::Blocked { pack_a, pack_b } => {
             let (blocking, common) = (Blocking::new::<S, T>(k, pack_a, pack_b), Common::Neither);
             // Cut the longer side.

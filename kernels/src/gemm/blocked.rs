@@ -106,17 +106,13 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
 
     fn split(self, at: usize) -> (Self, Self) {
         let (first, rest) = if self.along_rows { self.operands.split_rows(at) } else { self.operands.split_cols(at) };
-        let common = if self.along_rows { self.common } else { self.common.from_column(at) };
+        let common = if self.along_rows { self.common } else { self.common.after_columns(at) };
         (Self { operands: first, ..self }, Self { operands: rest, common, ..self })
     }
 
     fn run(self) {
         let (m, n) = self.operands.c.shape();
-        let a = self.operands.a;
         let Blocking { depth, rows, cols } = self.blocking;
-        if !self.pack_a && !self.pack_b && a.cols() <= depth && streamed::<S, T>(n) == n {
-            return direct(self.isa, self.operands);
-        }
         let own_a = self.pack_a && !matches!(self.common, Common::A(_));
         let own_b = !matches!(self.common, Common::B { .. });
         let a_length = if own_a { pack::a_length(rows.min(m), depth) } else { 0 };
@@ -133,14 +129,31 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
 }
 
 /// Whether a product without copies is one block.
-pub(super) fn is_direct<S: Isa, T: Scalar>(k: usize, n: usize) -> bool {
+pub(super) fn is_one_block<S: Isa, T: Scalar>(k: usize, n: usize) -> bool {
     Blocking::depth::<S, T>(k) >= k && streamed::<S, T>(n) == n
 }
 
-/// A product of one block, read where it lies.
-pub(super) fn direct<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
-    let Operands { alpha, a, b, beta, c, epilogue } = operands;
-    macro_kernel(isa, alpha, BlockOfA::Streamed(a), BlockOfB::streamed(b), beta, epilogue, c);
+/// A product of one block, read where it lies: the macro-kernel without any detour.
+pub(super) fn direct<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
+    let Operands { alpha, a, ref b, beta, ref mut c, epilogue } = *operands;
+    let b = BlockOfB::streamed(*b);
+    let is_far = is_far(c);
+    for (i, height) in groups(a.rows(), tile_rows::<S, T>(a)) {
+        row_of_tiles(isa, alpha, panel_of(a, i), &b, beta, is_far, (i, height), c);
+    }
+    epilogue.apply(isa, c.reborrow());
+}
+
+/// Rows of a panel of A from `first` on, where they lie: adjacent along the depth, or across the rows.
+#[inline(always)]
+fn panel_of<T: Scalar>(a: MatRef<'_, T>, first: usize) -> PanelOfA<T> {
+    let across = a.col_stride() != 1;
+    PanelOfA { first: a.element(first, 0), stride: if across { a.col_stride() } else { a.row_stride() }, across }
+}
+
+/// Whether C lies further out than in the nearest cache.
+fn is_far<T: Scalar>(c: &MatMut<'_, T>) -> bool {
+    c.rows().saturating_mul(c.cols()) > NEAR / size_of::<T>()
 }
 
 /// Columns of a B of `cols` columns that are read where they lie, if B is not packed: all, or those that fill whole tiles.
@@ -196,7 +209,7 @@ fn macro_kernel<S: Isa, T: Scalar>(
     epilogue: Epilogue<'_, T>,
     mut c: MatMut<'_, T>,
 ) {
-    let is_far = c.rows().saturating_mul(c.cols()) > NEAR / size_of::<T>();
+    let is_far = is_far(&c);
     let finish = !epilogue.is_none();
     let rows_of_c = c.rows();
     let mut tiles = |i: usize, height: usize, panel: PanelOfA<T>| {
@@ -207,10 +220,8 @@ fn macro_kernel<S: Isa, T: Scalar>(
     };
     match a {
         BlockOfA::Streamed(view) => {
-            let across = view.col_stride() != 1;
-            let stride = if across { view.col_stride() } else { view.row_stride() };
             for (i, height) in groups(rows_of_c, tile_rows::<S, T>(view)) {
-                tiles(i, height, PanelOfA { first: view.element(i, 0), stride, across });
+                tiles(i, height, panel_of(view, i));
             }
         }
         BlockOfA::Packed(packed) => {
@@ -280,6 +291,7 @@ fn row_of_tiles<S: Isa, T: Scalar>(
 fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool) {
     let (rows, vectors) = (tile.rows, tile.cols.div_ceil(T::Lanes::<S>::COUNT));
     // Apart, so that tiles that a level never cuts are not compiled.
+    #[allow(clippy::collapsible_if)]
     if S::MASKS {
         if is_cut {
             return if tile.a.across {

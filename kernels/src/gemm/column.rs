@@ -53,10 +53,10 @@ impl<S: Isa, T: Scalar> Divide for ColumnProduct<'_, S, T> {
                 (true, 4) => isa.vectorize(Dots::<T, 4> { rows: std::array::from_fn(row), column, sums: &mut sums }),
                 (true, 2) => isa.vectorize(Dots::<T, 2> { rows: std::array::from_fn(row), column, sums: &mut sums }),
                 _ => {
-                    for r in 0..count {
+                    for (r, total) in sums[..count].iter_mut().enumerate() {
                         let mut sum = [T::ZERO; MAX_LANES];
                         isa.vectorize(Dots::<T, 1> { rows: [row(r)], column, sums: &mut sum });
-                        sums[r] = sum[0];
+                        *total = sum[0];
                     }
                 }
             }

@@ -32,7 +32,7 @@ impl<'a, T: Scalar> Common<'a, T> {
     }
 
     /// What is meant for the columns of C from `at` on, a whole number of panels.
-    pub fn from_column(self, at: usize) -> Self {
+    pub fn after_columns(self, at: usize) -> Self {
         match self {
             Self::B { all, padded, first } => Self::B { all, padded, first: first + at },
             other => other,

@@ -73,6 +73,7 @@ impl<'a, T: Scalar> Epilogue<'a, T> {
     }
 
     /// Does it to all of `c`, whose elements are complete.
+    #[inline]
     pub(super) fn apply<S: Isa>(self, isa: S, mut c: MatMut<'_, T>) {
         if self.is_none() {
             return;

@@ -1,6 +1,6 @@
 //! The product on raw pointers, with the signature that matrixmultiply 0.3 made common.
 
-use super::{Epilogue, Gemm, Operands};
+use super::{Epilogue, Gemm, InPlace, Operands};
 use crate::dispatch;
 use crate::isa::Scalar;
 use crate::matrix::{MatMut, MatRef};
@@ -70,5 +70,5 @@ pub unsafe fn dgemm(
 }
 
 fn run<T: Scalar>(operands: Operands<'_, T>) {
-    dispatch::dispatch_or_abort(Gemm { operands, limits: None });
+    dispatch::dispatch_or_abort(InPlace(&mut Gemm { operands, limits: None }));
 }
