@@ -68,9 +68,9 @@ pub enum Command {
     Lecture,
 }
 
-/// The options of `profile train`.
+/// Where data come from and results go: options of every command that computes something.
 #[derive(Args, Clone, Debug)]
-pub struct TrainOptions {
+pub struct RunOptions {
     /// A directory with CIFAR-10's six .bin files, or `synthetic`, or `synthetic:N` for N training images and a fifth of
     /// that to test on
     ///
@@ -79,6 +79,27 @@ pub struct TrainOptions {
     #[arg(long, value_name = "DIR|synthetic[:N]")]
     pub data: Option<String>,
 
+    /// Threads [default: as many as the processor runs at once]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// Seed of everything random: initial weights, the order of the images, the synthetic data set
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+
+    /// Where files are written; files of an earlier run there are replaced
+    /// [default: a new directory below runs]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Also write the JSON report to this file, or to standard output (`-`; the table then goes to standard error)
+    #[arg(long, value_name = "FILE|-")]
+    pub json: Option<String>,
+}
+
+/// What a model is, what it sees, and what it minimises.
+#[derive(Args, Clone, Debug)]
+pub struct ModelOptions {
     /// The model
     #[arg(long, value_enum, default_value_t = ModelName::Linear)]
     pub model: ModelName,
@@ -106,6 +127,49 @@ pub struct TrainOptions {
     #[arg(long, value_enum)]
     pub bias: Option<BiasName>,
 
+    /// Strength lambda of the regulariser lambda * (sum of squares of the weights)
+    /// [default: 0.001 for `linear`, 0.0001 for networks, 0.002 for `quick`]
+    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true, value_parser = parse_not_negative)]
+    pub reg: Option<f64>,
+}
+
+/// How weights are updated.
+#[derive(Args, Clone, Debug)]
+pub struct UpdateOptions {
+    /// The update rule
+    #[arg(long, value_enum, default_value_t = OptimizerName::Sgd)]
+    pub optimizer: OptimizerName,
+
+    /// Step size [default: one that suits loss, preprocessing and optimizer]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = parse_positive)]
+    pub lr: Option<f64>,
+
+    /// The part of the velocity that the optimizers `momentum`, `nesterov`, `graves-rmsprop` and `muon` keep from step to step
+    /// [default: 0.9; muon 0.95]
+    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = parse_part)]
+    pub momentum: Option<f64>,
+}
+
+/// The options of `profile train`.
+#[derive(Args, Clone, Debug)]
+pub struct TrainOptions {
+    /// What is trained.
+    #[command(flatten)]
+    pub model: ModelOptions,
+
+    /// How weights are updated.
+    #[command(flatten)]
+    pub update: UpdateOptions,
+
+    /// How the step size changes from mini-batch to mini-batch: constant, step:N:FACTOR, exponential:FACTOR, cosine or
+    /// one-cycle, after warmup:N+ if wanted
+    #[arg(long, value_name = "SCHEDULE", default_value = "constant")]
+    pub schedule: Schedule,
+
+    /// Scale the gradient of all parameters together to at most this norm (networks only)
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true, value_parser = parse_positive)]
+    pub clip_norm: Option<f64>,
+
     /// Passes over the training set
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub epochs: u64,
@@ -122,49 +186,9 @@ pub struct TrainOptions {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub batch_size: u32,
 
-    /// The update rule
-    #[arg(long, value_enum, default_value_t = OptimizerName::Sgd)]
-    pub optimizer: OptimizerName,
-
-    /// Step size [default: one that suits loss, preprocessing and optimizer]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = parse_positive)]
-    pub lr: Option<f64>,
-
-    /// How the step size changes from mini-batch to mini-batch: constant, step:N:FACTOR, exponential:FACTOR, cosine or
-    /// one-cycle, after warmup:N+ if wanted
-    #[arg(long, value_name = "SCHEDULE", default_value = "constant")]
-    pub schedule: Schedule,
-
-    /// Strength lambda of the regulariser lambda * (sum of squares of the weights)
-    /// [default: 0.001 for `linear`, 0.0001 for networks, 0.002 for `quick`]
-    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true, value_parser = parse_not_negative)]
-    pub reg: Option<f64>,
-
-    /// Scale the gradient of all parameters together to at most this norm (networks only)
-    #[arg(long, value_name = "NORM", allow_negative_numbers = true, value_parser = parse_positive)]
-    pub clip_norm: Option<f64>,
-
-    /// The part of the velocity that the optimizers `momentum`, `nesterov`, `graves-rmsprop` and `muon` keep from step to step
-    /// [default: 0.9; muon 0.95]
-    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = parse_part)]
-    pub momentum: Option<f64>,
-
-    /// Threads [default: as many as the processor runs at once]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
-
-    /// Seed of the initial weights, of the order of the images, and of the synthetic data set
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-
-    /// Where pictures, report and weights are written; files of an earlier run there are replaced
-    /// [default: a new directory below runs]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-
-    /// Also write the JSON report to this file, or to standard output (`-`; the table then goes to standard error)
-    #[arg(long, value_name = "FILE|-")]
-    pub json: Option<String>,
+    /// Data, threads, seed, files.
+    #[command(flatten)]
+    pub run: RunOptions,
 
     /// Go on from a checkpoint, with its options; --data, --threads and --out may be others, and --epochs or --iterations
     /// more
@@ -187,24 +211,14 @@ pub struct TrainOptions {
     pub given: Settings,
 }
 
-impl TrainOptions {
+impl ModelOptions {
     /// Whether the options go together.
     pub fn check(&self) -> Result<(), &'static str> {
-        let is_linear = self.model == ModelName::Linear;
-        if self.momentum.is_some() && !self.optimizer.has_momentum() {
-            return Err("--momentum is a setting of --optimizer momentum, nesterov, graves-rmsprop and muon");
-        }
         if self.hidden.is_some() && self.model != ModelName::Mlp {
             return Err("--hidden is a setting of --model mlp");
         }
-        if self.bias.is_some() && !is_linear {
+        if self.bias.is_some() && self.model != ModelName::Linear {
             return Err("--bias is a setting of --model linear");
-        }
-        if self.clip_norm.is_some() && is_linear {
-            return Err("--clip-norm is for networks: the linear model's gradient is never written down");
-        }
-        if self.optimizer == OptimizerName::Muon && is_linear {
-            return Err("--optimizer muon is for networks: the linear model has no matrix to make orthogonal");
         }
         match (self.init, self.model) {
             (Some(_), ModelName::Quick) => Err("--init: the model quick has Caffe's initial weights"),
@@ -219,6 +233,30 @@ impl TrainOptions {
     /// Widths of the hidden layers.
     pub fn hidden(&self) -> Vec<usize> {
         self.hidden.as_ref().map_or_else(|| vec![512], |widths| widths.iter().map(|&width| width as usize).collect())
+    }
+}
+
+impl UpdateOptions {
+    /// Whether the options go together, and with the model.
+    pub fn check(&self, model: ModelName) -> Result<(), &'static str> {
+        if self.momentum.is_some() && !self.optimizer.has_momentum() {
+            return Err("--momentum is a setting of --optimizer momentum, nesterov, graves-rmsprop and muon");
+        }
+        if self.optimizer == OptimizerName::Muon && model == ModelName::Linear {
+            return Err("--optimizer muon is for networks: the linear model has no matrix to make orthogonal");
+        }
+        Ok(())
+    }
+}
+
+impl TrainOptions {
+    /// Whether the options go together.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.clip_norm.is_some() && self.model.model == ModelName::Linear {
+            return Err("--clip-norm is for networks: the linear model's gradient is never written down");
+        }
+        self.model.check()?;
+        self.update.check(self.model.model)
     }
 }
 

@@ -8,6 +8,7 @@
 mod args;
 mod checkpoint;
 mod contact_sheet;
+mod dataset;
 mod interrupt;
 mod lecture;
 mod machine;
@@ -16,6 +17,7 @@ mod output;
 mod plots;
 mod report;
 mod resume;
+mod screen;
 mod settings;
 mod step_times;
 mod train;

@@ -1,7 +1,8 @@
-//! What `profile train` trains: a linear classifier or a network, behind one face.
+//! What `profile` trains: a linear classifier or a network, behind one face.
 
-use crate::args::{BiasName, Init, ModelName, Preprocess, TrainOptions};
+use crate::args::{BiasName, Init, ModelName, ModelOptions, Preprocess};
 use crate::contact_sheet::Picture;
+use crate::settings;
 use anyhow::{Context, Result, ensure};
 use lanegrad::data::{Images, Normalisation};
 use lanegrad::init::{Initializer, Scheme};
@@ -40,30 +41,36 @@ pub struct Snapshot {
 
 impl Model {
     /// The model that the options ask for, with its first weights.
-    pub fn new(options: &TrainOptions, optimizer: Optimizer, strength: f64, images: &Images) -> Result<Self> {
+    pub fn new(options: &ModelOptions, optimizer: Optimizer, seed: u64, images: &Images) -> Result<Self> {
         let normalisation = match options.preprocess {
             Preprocess::Raw => Normalisation::raw(images.features()),
             Preprocess::Mean => Normalisation::mean(images),
             Preprocess::Standardize => Normalisation::standardize(images),
         };
-        let loss = options.loss.into();
+        let (loss, strength) = (options.loss.into(), settings::strength(options));
         if options.model == ModelName::Linear {
             let bias = options.bias.unwrap_or(BiasName::Separate).into();
             let mut classifier = LinearClassifier::new(images.classes(), &normalisation, bias)?;
             if let Some(Init::Normal(deviation)) = options.init {
-                classifier.randomize(deviation, options.seed)?;
+                classifier.randomize(deviation, seed)?;
             }
             let trainer = LinearTrainer::new(classifier, loss, strength, optimizer);
             return Ok(Self::Linear(Box::new(trainer)));
         }
         let mut tape = Tape::new();
-        let model = layers(options, &mut tape, images)?;
+        let model = layers(options, seed, &mut tape, images)?;
         let image = if options.model.wants_channels_last() { SQUARE.into() } else { Shape::from(images.features()) };
         let network = Network { tape, model: Box::new(model), image, normalisation };
-        let mut trainer = Box::new(NetworkTrainer::new(network, loss, strength, optimizer)?);
-        trainer.set_clip_norm(options.clip_norm);
+        let trainer = Box::new(NetworkTrainer::new(network, loss, strength, optimizer)?);
         let multiply_adds = multiply_adds(options, images);
         Ok(Self::Network { trainer, multiply_adds })
+    }
+
+    /// Scales the gradient of all parameters together to at most that norm; the linear model cannot.
+    pub fn set_clip_norm(&mut self, limit: Option<f64>) {
+        if let Self::Network { trainer, .. } = self {
+            trainer.set_clip_norm(limit);
+        }
     }
 
     /// What takes the steps.
@@ -237,18 +244,18 @@ const MOST_PICTURES: usize = 40;
 const SQUARE: [usize; 3] = [32, 32, 3];
 
 /// The layers that the options ask for.
-fn layers(options: &TrainOptions, tape: &mut Tape<f32>, images: &Images) -> Result<Sequential> {
+fn layers(options: &ModelOptions, seed: u64, tape: &mut Tape<f32>, images: &Images) -> Result<Sequential> {
     let scheme = match options.init {
         Some(Init::Normal(deviation)) => Scheme::Normal(deviation),
         Some(Init::Zero) => Scheme::Zero,
         Some(Init::Xavier) => Scheme::Xavier,
         Some(Init::He) | None => Scheme::He,
     };
-    let mut initializer = Initializer::new(scheme, options.seed);
+    let mut initializer = Initializer::new(scheme, seed);
     let classes = images.classes();
     Ok(match options.model {
         ModelName::Convnet => models::convnet(tape, classes, &mut initializer)?,
-        ModelName::Quick => models::quick(tape, options.seed)?,
+        ModelName::Quick => models::quick(tape, seed)?,
         ModelName::Linear | ModelName::Mlp => {
             models::mlp(tape, images.features(), &options.hidden(), classes, &mut initializer)?
         }
@@ -256,7 +263,7 @@ fn layers(options: &TrainOptions, tape: &mut Tape<f32>, images: &Images) -> Resu
 }
 
 /// Multiply-adds of each layer with weights, for one image, forward.
-fn multiply_adds(options: &TrainOptions, images: &Images) -> Vec<usize> {
+fn multiply_adds(options: &ModelOptions, images: &Images) -> Vec<usize> {
     if options.model.wants_channels_last() {
         // Places times terms times filters of the convolutions that both networks have, then the affine layers.
         return vec![32 * 32 * 75 * 32, 16 * 16 * 800 * 32, 8 * 8 * 800 * 64, 1024 * 64, 64 * images.classes()];

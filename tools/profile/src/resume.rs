@@ -1,6 +1,6 @@
 //! The options of a resumed run: those of the checkpoint, and what may change.
 
-use crate::args::{Arguments, BiasName, Command, ModelName, TrainOptions};
+use crate::args::{Arguments, BiasName, Command, ModelName, RunOptions, TrainOptions};
 use crate::settings;
 use clap::{Parser, ValueEnum};
 use std::collections::BTreeMap;
@@ -30,36 +30,36 @@ const FREE: [&str; 7] = ["data", "threads", "out", "json", "resume", "checkpoint
 /// Everything that decides what is learned from the data, with each default spelled out: a later program's defaults may be
 /// others.
 pub fn settings_of(options: &TrainOptions) -> Settings {
-    let optimizer = settings::optimizer(options);
+    let optimizer = settings::optimizer(&options.model, &options.update);
     let length = match options.iterations {
         Some(iterations) => ("iterations", iterations.to_string()),
         None => ("epochs", options.epochs.to_string()),
     };
     let mut settings = vec![
         length,
-        ("model", name(options.model)),
-        ("loss", name(options.loss)),
-        ("preprocess", name(options.preprocess)),
+        ("model", name(options.model.model)),
+        ("loss", name(options.model.loss)),
+        ("preprocess", name(options.model.preprocess)),
         ("sample", name(options.sample)),
         ("batch-size", options.batch_size.to_string()),
-        ("optimizer", name(options.optimizer)),
+        ("optimizer", name(options.update.optimizer)),
         ("lr", optimizer.rate().to_string()),
         ("schedule", options.schedule.to_string()),
-        ("reg", settings::strength(options).to_string()),
-        ("seed", options.seed.to_string()),
+        ("reg", settings::strength(&options.model).to_string()),
+        ("seed", options.run.seed.to_string()),
     ];
-    match options.model {
-        ModelName::Linear => settings.push(("bias", name(options.bias.unwrap_or(BiasName::Separate)))),
+    match options.model.model {
+        ModelName::Linear => settings.push(("bias", name(options.model.bias.unwrap_or(BiasName::Separate)))),
         ModelName::Mlp => {
-            let widths: Vec<String> = options.hidden().iter().map(usize::to_string).collect();
+            let widths: Vec<String> = options.model.hidden().iter().map(usize::to_string).collect();
             settings.push(("hidden", widths.join(",")));
         }
         ModelName::Convnet | ModelName::Quick => {}
     }
-    let momentum = settings::momentum(optimizer).filter(|_| options.optimizer.has_momentum());
+    let momentum = settings::momentum(optimizer).filter(|_| options.update.optimizer.has_momentum());
     settings.extend(momentum.map(|momentum| ("momentum", momentum.to_string())));
     settings.extend(options.clip_norm.map(|limit| ("clip-norm", limit.to_string())));
-    settings.extend(settings::init(options).map(|init| ("init", init.to_string())));
+    settings.extend(settings::init(&options.model).map(|init| ("init", init.to_string())));
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
@@ -111,8 +111,9 @@ pub fn resumed(told: &TrainOptions, kept: &Settings) -> Result<TrainOptions, Con
         )));
     }
     let options = options_of(&settings).map_err(unreadable)?;
-    let TrainOptions { data, threads, out, json, resume, checkpoint_every, time, given, .. } = told.clone();
-    Ok(TrainOptions { data, threads, out, json, resume, checkpoint_every, time, given, ..options })
+    let TrainOptions { run, resume, checkpoint_every, time, given, .. } = told.clone();
+    let run = RunOptions { seed: options.run.seed, ..run };
+    Ok(TrainOptions { run, resume, checkpoint_every, time, given, ..options })
 }
 
 #[cfg(test)]

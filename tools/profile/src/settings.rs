@@ -1,10 +1,10 @@
-//! What `profile train` does where no option says: step sizes and strengths that train well on CIFAR-10.
+//! What `profile` does where no option says: step sizes and strengths that train well on CIFAR-10.
 
-use crate::args::{Init, LossName, ModelName, OptimizerName, Preprocess, TrainOptions};
+use crate::args::{Init, LossName, ModelName, ModelOptions, OptimizerName, Preprocess, UpdateOptions};
 use lanegrad::optim::Optimizer;
 
 /// Strength of the regulariser.
-pub fn strength(options: &TrainOptions) -> f64 {
+pub fn strength(options: &ModelOptions) -> f64 {
     options.reg.unwrap_or(match options.model {
         ModelName::Linear => 1e-3,
         ModelName::Mlp | ModelName::Convnet => 1e-4,
@@ -14,7 +14,7 @@ pub fn strength(options: &TrainOptions) -> f64 {
 }
 
 /// Initial weights, for the models that have a choice.
-pub fn init(options: &TrainOptions) -> Option<Init> {
+pub fn init(options: &ModelOptions) -> Option<Init> {
     match options.model {
         ModelName::Linear => Some(options.init.unwrap_or(Init::Zero)),
         ModelName::Mlp | ModelName::Convnet => Some(options.init.unwrap_or(Init::He)),
@@ -23,7 +23,7 @@ pub fn init(options: &TrainOptions) -> Option<Init> {
 }
 
 /// A step size for networks of standardised pixels.
-fn network_rate(options: &TrainOptions) -> f64 {
+fn network_rate(options: &ModelOptions, rule: OptimizerName) -> f64 {
     let pixels = match options.preprocess {
         Preprocess::Standardize => 1.0,
         // Pixels are 64 times as large, and with them the gradient of the first layer.
@@ -31,7 +31,7 @@ fn network_rate(options: &TrainOptions) -> f64 {
         Preprocess::Raw => 1.0 / 256.0,
     };
     pixels
-        * match options.optimizer {
+        * match rule {
             OptimizerName::Sgd => 5e-2,
             OptimizerName::Momentum | OptimizerName::Nesterov => 1e-2,
             OptimizerName::Adagrad => 5e-3,
@@ -44,9 +44,9 @@ fn network_rate(options: &TrainOptions) -> f64 {
 }
 
 /// A step size that trains well on CIFAR-10; the larger the features and the more terms a loss has, the smaller.
-fn default_rate(options: &TrainOptions) -> f64 {
+fn default_rate(options: &ModelOptions, rule: OptimizerName) -> f64 {
     if options.model != ModelName::Linear {
-        return network_rate(options);
+        return network_rate(options, rule);
     }
     let rate = match (options.preprocess, options.loss) {
         (Preprocess::Standardize, LossName::Softmax) => 3e-3,
@@ -63,7 +63,7 @@ fn default_rate(options: &TrainOptions) -> f64 {
         Preprocess::Mean => 2e-6,
         Preprocess::Raw => 5e-7,
     };
-    match options.optimizer {
+    match rule {
         OptimizerName::Sgd => rate,
         // A constant gradient moves momentum 0.9 ten times as far.
         OptimizerName::Momentum | OptimizerName::Nesterov => 0.1 * rate,
@@ -79,9 +79,9 @@ fn default_rate(options: &TrainOptions) -> f64 {
 }
 
 /// The update rule that the options ask for.
-pub fn optimizer(options: &TrainOptions) -> Optimizer {
-    let rate = options.lr.unwrap_or_else(|| default_rate(options));
-    let mut optimizer = match options.optimizer {
+pub fn optimizer(model: &ModelOptions, update: &UpdateOptions) -> Optimizer {
+    let rate = update.lr.unwrap_or_else(|| default_rate(model, update.optimizer));
+    let mut optimizer = match update.optimizer {
         OptimizerName::Sgd => Optimizer::sgd(rate),
         OptimizerName::Momentum => Optimizer::momentum(rate),
         OptimizerName::Nesterov => Optimizer::nesterov(rate),
@@ -94,7 +94,7 @@ pub fn optimizer(options: &TrainOptions) -> Optimizer {
         OptimizerName::Lion => Optimizer::lion(rate),
         OptimizerName::Muon => Optimizer::muon(rate),
     };
-    if let (Some(momentum), Some(given)) = (momentum_mut(&mut optimizer), options.momentum) {
+    if let (Some(momentum), Some(given)) = (momentum_mut(&mut optimizer), update.momentum) {
         *momentum = given;
     }
     optimizer

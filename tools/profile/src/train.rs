@@ -3,6 +3,7 @@
 use crate::args::{BiasName, CheckpointEvery, LossName, ModelName, Preprocess, SampleName, TrainOptions};
 use crate::checkpoint::{self, Checkpoint, Record, Store};
 use crate::contact_sheet::contact_sheet;
+use crate::dataset::{Loaded, load, source_name};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::Machine;
 use crate::model::{Model, Tensors};
@@ -10,12 +11,13 @@ use crate::output::{Directory, check_writable, write_whole};
 use crate::plots::{AccuracyCurve, LossCurve, accuracy_curve, loss_curve};
 use crate::report::{self, Report};
 use crate::resume::{self, Conflict};
+use crate::screen::{Screen, counted, grouped, progress_bar};
 use crate::settings;
 use crate::step_times::{self, KernelTimes, Measured};
 use crate::updates;
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lanegrad::data::{Dataset, Source, cifar10, synthetic};
+use indicatif::ProgressBar;
+use lanegrad::data::Dataset;
 use lanegrad::loss::StepLoss;
 use lanegrad::optim::Optimizer;
 use lanegrad::schedule::Schedule;
@@ -39,15 +41,15 @@ pub fn run(options: &TrainOptions) -> Result<()> {
         Some(checkpoint) => resumed_options(options, checkpoint)?,
         None => options.clone(),
     };
-    let output = Directory::create(options.out.as_deref())?;
+    let output = Directory::create(options.run.out.as_deref())?;
     let store = Store::open(output.path())?;
-    let json_file = options.json.as_deref().filter(|&name| name != "-").map(Path::new);
+    let json_file = options.run.json.as_deref().filter(|&name| name != "-").map(Path::new);
     json_file.map(check_writable).transpose()?;
-    let mut screen = Screen::new(options.json.as_deref() == Some("-"));
+    let mut screen = Screen::new(options.run.json.as_deref() == Some("-"));
 
-    let Loaded { mut dataset, name } = load(options, &mut screen)?;
+    let Loaded { mut dataset, name } = load(&options.run, &mut screen)?;
     let data = Data { name, sha256: checkpoint::data_sha256(&dataset) };
-    if options.model.wants_channels_last() {
+    if options.model.model.wants_channels_last() {
         dataset.train = dataset.train.channels_last(3)?;
         dataset.test = dataset.test.channels_last(3)?;
     }
@@ -55,7 +57,7 @@ pub fn run(options: &TrainOptions) -> Result<()> {
     if let Some(checkpoint) = checkpoint {
         training.restore(checkpoint)?;
     }
-    let mut machine = Machine::new(options.threads)?;
+    let mut machine = Machine::new(options.run.threads)?;
     training.announce(&dataset, &machine, &mut screen)?;
     let result = training.run(&dataset, &mut machine, &mut screen, (&store, &interrupt));
     if let Err(error) = result {
@@ -92,7 +94,7 @@ pub fn run(options: &TrainOptions) -> Result<()> {
     for path in files.iter().map(PathBuf::as_path).chain(json_file) {
         screen.line(&format!("wrote {}", path.display()))?;
     }
-    if options.json.as_deref() == Some("-") {
+    if options.run.json.as_deref() == Some("-") {
         std::io::stdout().write_all(json.as_bytes())?;
     }
     Ok(())
@@ -101,79 +103,19 @@ pub fn run(options: &TrainOptions) -> Result<()> {
 /// The options of a run that goes on from `checkpoint`: data and folder are the checkpoint's unless told otherwise.
 fn resumed_options(told: &TrainOptions, checkpoint: &Checkpoint) -> Result<TrainOptions> {
     let mut options = resume::resumed(told, &checkpoint.record.settings)?;
-    options.data.get_or_insert_with(|| checkpoint.record.data.clone());
+    options.run.data.get_or_insert_with(|| checkpoint.record.data.clone());
     let folder = told.resume.as_deref().and_then(Path::parent).map(|folder| match folder.as_os_str().is_empty() {
         true => PathBuf::from("."),
         false => folder.to_path_buf(),
     });
-    options.out = options.out.or(folder);
+    options.run.out = options.run.out.or(folder);
     Ok(options)
-}
-
-/// Where lines for people go: standard output, unless the JSON report goes there.
-struct Screen {
-    writer: Box<dyn Write + Send>,
-}
-
-impl Screen {
-    fn new(json_on_stdout: bool) -> Self {
-        Self { writer: if json_on_stdout { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) } }
-    }
-
-    fn line(&mut self, text: &str) -> Result<()> {
-        Ok(writeln!(self.writer, "{text}")?)
-    }
-}
-
-/// A data set, and what `--data` names it by.
-struct Loaded {
-    dataset: Dataset,
-    name: String,
 }
 
 /// What the data are known by.
 struct Data {
     name: String,
     sha256: String,
-}
-
-/// The data set that the options name, or the first that is there.
-fn load(options: &TrainOptions, screen: &mut Screen) -> Result<Loaded> {
-    let usual = Path::new("data/cifar-10-batches-bin");
-    let (directory, source) = match options.data.as_deref() {
-        Some(name) if name == "synthetic" || name.starts_with("synthetic:") => (None, ""),
-        Some(directory) => (Some(PathBuf::from(directory)), "--data"),
-        None => match std::env::var_os("CIFAR10_DIR").filter(|value| !value.is_empty()) {
-            Some(directory) => (Some(directory.into()), "$CIFAR10_DIR"),
-            None => (usual.is_dir().then(|| usual.into()), "the usual place"),
-        },
-    };
-    let Some(mut directory) = directory else {
-        screen.line("data       SYNTHETIC pictures in the shape of CIFAR-10, drawn from the seed: not photographs.")?;
-        screen
-            .line("           Give the real ones with --data DIR or $CIFAR10_DIR; README.md says how to get them.")?;
-        let name = options.data.clone().filter(|name| name.starts_with("synthetic:"));
-        let dataset = match name.as_deref().and_then(|name| name.strip_prefix("synthetic:")) {
-            Some(images) => {
-                let train: usize =
-                    images.parse().ok().filter(|images| (5..=1_000_000).contains(images)).ok_or_else(|| {
-                        Conflict(format!("--data synthetic:{images}: expected from 5 to 1,000,000 images"))
-                    })?;
-                synthetic::generate_sized(options.seed, train, train / 5)
-            }
-            None => synthetic::generate(options.seed),
-        };
-        return Ok(Loaded { dataset, name: name.unwrap_or_else(|| "synthetic".into()) });
-    };
-    // The archive unpacks into a folder of its own; the one above it does as well.
-    let inner = directory.join("cifar-10-batches-bin");
-    if inner.is_dir() && !directory.join("data_batch_1.bin").exists() {
-        directory = inner;
-    }
-    let dataset = cifar10::read(&directory).with_context(|| format!("CIFAR-10 cannot be read from {source}"))?;
-    screen.line(&format!("data       CIFAR-10 in {}", directory.display()))?;
-    let name = directory.canonicalize().unwrap_or(directory).to_string_lossy().into_owned();
-    Ok(Loaded { dataset, name })
 }
 
 /// A training run: what is trained, and what was seen on the way.
@@ -205,9 +147,11 @@ struct Training<'a> {
 impl<'a> Training<'a> {
     fn new(options: &'a TrainOptions, data: Data, dataset: &Dataset) -> Result<Self> {
         let images = &dataset.train;
-        let (optimizer, strength) = (settings::optimizer(options), settings::strength(options));
+        let (optimizer, strength) =
+            (settings::optimizer(&options.model, &options.update), settings::strength(&options.model));
         let batch_size = options.batch_size as usize;
-        let mut model = Model::new(options, optimizer, strength, images)?;
+        let mut model = Model::new(&options.model, optimizer, options.run.seed, images)?;
+        model.set_clip_norm(options.clip_norm);
         if options.time {
             model.measure_times();
         }
@@ -216,7 +160,7 @@ impl<'a> Training<'a> {
             optimizer,
             strength,
             model,
-            sampler: Sampler::new(options.sample.into(), images.len(), batch_size, options.seed)?,
+            sampler: Sampler::new(options.sample.into(), images.len(), batch_size, options.run.seed)?,
             data,
             step: 0,
             resumed_at: None,
@@ -298,19 +242,19 @@ impl<'a> Training<'a> {
             images(dataset.train.features()),
             dataset.train.classes()
         ))?;
-        let loss = match options.loss {
+        let loss = match options.model.loss {
             LossName::Softmax => "softmax cross-entropy",
             LossName::Hinge => "hinge loss (multiclass SVM, margin 1)",
         };
-        let pixels = match options.preprocess {
+        let pixels = match options.model.preprocess {
             Preprocess::Raw => "raw pixels",
             Preprocess::Mean => "pixels minus the mean image",
             Preprocess::Standardize => "standardised pixels",
         };
-        let name = match (options.model, options.bias) {
+        let name = match (options.model.model, options.model.bias) {
             (ModelName::Linear, Some(BiasName::Trick)) => "linear, bias trick".into(),
             (ModelName::Linear, _) => "linear, separate bias".into(),
-            (ModelName::Mlp, _) => format!("mlp, hidden layers of {:?}", options.hidden()),
+            (ModelName::Mlp, _) => format!("mlp, hidden layers of {:?}", options.model.hidden()),
             (model, _) => model.name().to_owned(),
         };
         let parameters = grouped(self.model.parameters() as u64);
@@ -332,7 +276,7 @@ impl<'a> Training<'a> {
             self.optimizer.rate(),
             self.strength,
             options.batch_size,
-            options.seed
+            options.run.seed
         ))?;
         screen.line(&format!(
             "machine    {}, {}, {}, multiply-add peak {:.0} GFLOP/s",
@@ -363,7 +307,7 @@ impl<'a> Training<'a> {
         (store, interrupt): (&Store, &Interrupt),
     ) -> Result<()> {
         let total = self.total_steps();
-        let bar = progress_bar(total);
+        let bar = progress_bar(total, "step");
         bar.set_position(self.step);
         // One epoch's room is enough for a start; a step that finds none left would allocate.
         self.losses.reserve((total - self.step).min(10_000_000) as usize);
@@ -523,7 +467,7 @@ impl<'a> Training<'a> {
 
     fn report(&self, dataset: &Dataset, machine: &Machine) -> Result<Report> {
         let schedule = (self.options.schedule != Schedule::CONSTANT).then(|| self.options.schedule.to_string());
-        let loss: lanegrad::Loss = self.options.loss.into();
+        let loss: lanegrad::Loss = self.options.model.loss.into();
         Ok(Report {
             version: 1,
             command: "train".into(),
@@ -539,7 +483,7 @@ impl<'a> Training<'a> {
                 test: dataset.test.len(),
             },
             model: report::Model {
-                name: self.options.model.name().into(),
+                name: self.options.model.model.name().into(),
                 loss: loss.name().into(),
                 parameters: self.model.parameters(),
             },
@@ -551,7 +495,7 @@ impl<'a> Training<'a> {
                 schedule,
             },
             batch_size: self.options.batch_size,
-            seed: self.options.seed,
+            seed: self.options.run.seed,
             epochs: self.epochs.clone(),
             time: self.time(machine),
             weights_sha256: weights_sha256(&self.model.tensors()?),
@@ -604,7 +548,7 @@ impl<'a> Training<'a> {
 
     /// What was trained, in a picture's title.
     fn title(&self) -> &'static str {
-        match (self.options.model, self.options.loss) {
+        match (self.options.model.model, self.options.model.loss) {
             (ModelName::Linear, LossName::Softmax) => "softmax classifier",
             (ModelName::Linear, LossName::Hinge) => "multiclass SVM",
             (ModelName::Mlp, _) => "multi-layer perceptron",
@@ -615,7 +559,7 @@ impl<'a> Training<'a> {
 
     fn loss_picture(&self, dataset: &Dataset) -> Result<String> {
         let losses: Vec<f32> = self.losses.iter().map(|loss| loss.full() as f32).collect();
-        let (loss, unit) = match self.options.loss {
+        let (loss, unit) = match self.options.model.loss {
             LossName::Softmax => ("cross-entropy + regularisation", "nats"),
             LossName::Hinge => ("hinge + regularisation", ""),
         };
@@ -642,11 +586,11 @@ impl<'a> Training<'a> {
 
     /// The file of what the first layer looks for.
     fn first_layer_file(&self) -> &'static str {
-        if self.options.model == ModelName::Linear { "templates.png" } else { "filters.png" }
+        if self.options.model.model == ModelName::Linear { "templates.png" } else { "filters.png" }
     }
 
     fn first_layer_picture(&self, dataset: &Dataset) -> Result<Vec<u8>> {
-        let units = match self.options.model {
+        let units = match self.options.model.model {
             ModelName::Linear => "",
             ModelName::Mlp => "first hidden units of the ",
             ModelName::Convnet | ModelName::Quick => "first filters of the ",
@@ -666,22 +610,8 @@ fn weights_sha256(tensors: &Tensors) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn source_name(dataset: &Dataset) -> &'static str {
-    match dataset.source {
-        Source::Cifar10 { .. } => "CIFAR-10",
-        Source::Synthetic { .. } => "synthetic data",
-    }
-}
-
 fn little_endian(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-/// A bar on standard error, if that is a terminal.
-fn progress_bar(total: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{bar:40} step {human_pos} of {human_len}, {eta} left");
-    style.map_or(bar.clone(), |style| bar.with_style(style))
 }
 
 const TABLE_HEAD: &str = "epoch  train loss  test loss  test acc.  seconds  samples/s  GFLOP/s  of peak";
@@ -723,28 +653,4 @@ fn iteration_line(step: u64, loss: StepLoss) -> String {
         loss.data,
         loss.regularisation
     )
-}
-
-/// `number` with a comma between groups of three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).unwrap_or("")).collect();
-    groups.join(",")
-}
-
-/// `1 thread`, `2 threads`.
-fn counted(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_grouped_by_three() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), text);
-        }
-    }
 }

@@ -1,0 +1,54 @@
+//! Lines for people, and how numbers are written in them.
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::Write;
+
+/// Where lines for people go: standard output, unless the JSON report goes there.
+pub struct Screen {
+    writer: Box<dyn Write + Send>,
+}
+
+impl Screen {
+    /// On standard error if `json_on_stdout`.
+    pub fn new(json_on_stdout: bool) -> Self {
+        Self { writer: if json_on_stdout { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) } }
+    }
+
+    /// Prints a line.
+    pub fn line(&mut self, text: &str) -> Result<()> {
+        Ok(writeln!(self.writer, "{text}")?)
+    }
+}
+
+/// A bar on standard error, if that is a terminal.
+pub fn progress_bar(total: u64, noun: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let style =
+        ProgressStyle::with_template(&format!("{{bar:40}} {noun} {{human_pos}} of {{human_len}}, {{eta}} left"));
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}
+
+/// `number` with a comma between groups of three digits.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).unwrap_or("")).collect();
+    groups.join(",")
+}
+
+/// `1 thread`, `2 threads`.
+pub fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}
