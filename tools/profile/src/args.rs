@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::data::DataOptions;
 use crate::resume::Settings;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -66,6 +67,8 @@ pub enum Command {
     Train(Box<TrainOptions>),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
+    /// Get CIFAR-10, check it, or write a synthetic set in its layout
+    Data(DataOptions),
 }
 
 /// Where data come from and results go: options of every command that computes something.

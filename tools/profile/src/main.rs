@@ -8,8 +8,10 @@
 mod args;
 mod checkpoint;
 mod contact_sheet;
+mod data;
 mod dataset;
 mod interrupt;
+mod json;
 mod lecture;
 mod machine;
 mod model;
@@ -46,6 +48,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
     lanegrad::kernels::dispatch::level()?;
     match command {
         args::Command::Train(options) => train::run(&options),
+        args::Command::Data(options) => data::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
     }
 }
