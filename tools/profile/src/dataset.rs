@@ -22,8 +22,9 @@ pub struct Loaded {
 pub fn load(options: &RunOptions, screen: &mut Screen) -> Result<Loaded> {
     let Some((directory, source)) = directory(options.data.as_deref()) else {
         screen.line("data       SYNTHETIC pictures in the shape of CIFAR-10, drawn from the seed: not photographs.")?;
-        screen
-            .line("           `profile data fetch` gets the real ones; --data DIR or $CIFAR10_DIR says where they are.")?;
+        screen.line(
+            "           `profile data fetch` gets the real ones; --data DIR or $CIFAR10_DIR says where they are.",
+        )?;
         let name = options.data.clone().filter(|name| name.starts_with("synthetic:"));
         let dataset = match name.as_deref().and_then(|name| name.strip_prefix("synthetic:")) {
             Some(images) => {
