@@ -10,6 +10,7 @@ mod checkpoint;
 mod contact_sheet;
 mod data;
 mod dataset;
+mod doctor;
 mod interrupt;
 mod json;
 mod lecture;
@@ -49,6 +50,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
     match command {
         args::Command::Train(options) => train::run(&options),
         args::Command::Data(options) => data::run(&options),
+        args::Command::Doctor(options) => doctor::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
     }
 }
