@@ -16,6 +16,7 @@ mod json;
 mod lecture;
 mod machine;
 mod model;
+mod noise;
 mod output;
 mod plots;
 mod report;
@@ -51,6 +52,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
         args::Command::Train(options) => train::run(&options),
         args::Command::Data(options) => data::run(&options),
         args::Command::Doctor(options) => doctor::run(&options),
+        args::Command::Noise(options) => noise::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
     }
 }

@@ -2,6 +2,9 @@
 
 mod axis;
 mod chart;
+mod noise;
+
+pub use noise::{NoiseMark, NoisePicture, noise_picture};
 
 use std::ops::Range;
 
