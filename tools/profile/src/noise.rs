@@ -25,8 +25,8 @@ use lanegrad::train::{Sampler, Sampling, steps};
 use serde::Serialize;
 use std::path::Path;
 
-/// Images of a full gradient where nothing else is asked for: networks that convolve take a minute for so many.
-const IMAGES_OF_CONVOLUTIONS: usize = 10_000;
+/// Images of a full gradient where nothing else is asked for: networks that convolve take half a minute for so many.
+const IMAGES_OF_CONVOLUTIONS: usize = 5_000;
 
 /// The batch size that is spoken of: the lecture's.
 const LECTURES: usize = 256;
@@ -51,7 +51,7 @@ pub struct NoiseOptions {
     pub draws: u32,
 
     /// Train and take gradients on the first N training images
-    /// [default: all of them, or 10,000 for `convnet` and `quick`]
+    /// [default: all of them, or 5,000 for `convnet` and `quick`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub images: Option<u32>,
 

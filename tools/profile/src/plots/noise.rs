@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use plotters::style::Color;
 
 /// Room for a label above the plot, in pixels.
-const LABEL_WIDTH: f64 = 46.0;
+const LABEL_WIDTH: f64 = 54.0;
 
 /// What the picture shows.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ pub fn noise_picture(picture: &NoisePicture) -> Result<String> {
     let texts = Texts {
         title: format!("How well a mini-batch's gradient points along the full one: {}", picture.model),
         subtitle: format!("{}  ·  above the plot: time of a gradient", picture.data),
-        x_caption: format!("images in the mini-batch (log scale; the last are all {})", grouped(last.batch_size)),
+        x_caption: format!("images in the mini-batch (log scale; the last: all {})", grouped(last.batch_size)),
         y_caption: "cosine of the angle to the full gradient".into(),
     };
     let area = Area { x: 84..756, y: 130..444 };
