@@ -152,9 +152,10 @@ fn panel_of<T: Scalar>(a: MatRef<'_, T>, first: usize) -> PanelOfA<T> {
     PanelOfA { first: a.element(first, 0), stride: if across { a.col_stride() } else { a.row_stride() }, across }
 }
 
-/// Whether C lies further out than in the nearest cache: one that fills half of it is left there by whoever uses it.
+/// Whether C lies further out than in the second-level cache, of which one that fills a quarter is left there by whoever uses it. To ask for
+/// nearer lines costs more than to wait for them.
 fn is_far<T: Scalar>(c: &MatMut<'_, T>) -> bool {
-    c.rows().saturating_mul(c.cols()) > caches().first / 2 / size_of::<T>()
+    c.rows().saturating_mul(c.cols()) > caches().second / 4 / size_of::<T>()
 }
 
 /// Columns of a B of `cols` columns that are read where they lie, if B is not packed: all, or those that fill whole tiles.

@@ -24,7 +24,7 @@ pub(super) struct Tile<T> {
     pub c_stride: isize,
     /// The first element of the tile of C that comes next.
     pub next: *const T,
-    /// Whether C lies further out than in the nearest cache.
+    /// Whether C lies so far out that its lines are asked for ahead.
     pub is_far: bool,
     /// Rows of C, and columns: more than all vectors but the last have, and at most as many as all have.
     pub rows: usize,
