@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::resume::Settings;
+use crate::search::SearchOptions;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -66,6 +67,8 @@ pub enum Command {
     Train(Box<TrainOptions>),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
+    /// Look for weights by chance: strategy #1 of the lecture, "a first very bad idea solution"
+    Search(SearchOptions),
 }
 
 /// Where data come from and results go: options of every command that computes something.
@@ -444,7 +447,8 @@ fn parse_number(text: &str, wanted: &str, fits: impl Fn(f64) -> bool) -> Result<
     }
 }
 
-fn parse_positive(text: &str) -> Result<f64, String> {
+/// A number above 0 that `f32` can hold.
+pub fn parse_positive(text: &str) -> Result<f64, String> {
     parse_number(text, "a number above 0", |number| number > 0.0)
 }
 

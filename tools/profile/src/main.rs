@@ -18,10 +18,12 @@ mod plots;
 mod report;
 mod resume;
 mod screen;
+mod search;
 mod settings;
 mod step_times;
 mod train;
 mod updates;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -47,6 +49,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
     match command {
         args::Command::Train(options) => train::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
+        args::Command::Search(options) => search::run(&options),
     }
 }
 

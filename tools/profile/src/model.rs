@@ -42,11 +42,7 @@ pub struct Snapshot {
 impl Model {
     /// The model that the options ask for, with its first weights.
     pub fn new(options: &ModelOptions, optimizer: Optimizer, seed: u64, images: &Images) -> Result<Self> {
-        let normalisation = match options.preprocess {
-            Preprocess::Raw => Normalisation::raw(images.features()),
-            Preprocess::Mean => Normalisation::mean(images),
-            Preprocess::Standardize => Normalisation::standardize(images),
-        };
+        let normalisation = normalisation(options.preprocess, images);
         let (loss, strength) = (options.loss.into(), settings::strength(options));
         if options.model == ModelName::Linear {
             let bias = options.bias.unwrap_or(BiasName::Separate).into();
@@ -102,15 +98,7 @@ impl Model {
     /// The parameters, in their order.
     pub fn tensors(&self) -> Result<Tensors> {
         match self {
-            Self::Linear(trainer) => {
-                let classifier = trainer.classifier();
-                let (classes, features) = (classifier.classes(), classifier.features());
-                let weights: Vec<f32> = (0..classes).flat_map(|class| classifier.weights(class).to_vec()).collect();
-                Ok(vec![
-                    ("linear.weight".into(), Tensor::from_slice([classes, features], &weights)?),
-                    ("linear.bias".into(), Tensor::from_slice([classes], classifier.bias())?),
-                ])
-            }
+            Self::Linear(trainer) => linear_tensors(trainer.classifier()),
             Self::Network { trainer, .. } => {
                 let tape = &trainer.network().tape;
                 let mut tensors = Vec::new();
@@ -208,10 +196,7 @@ impl Model {
         let values = weights.values();
         Ok(match (self, weights.shape().extents()) {
             // One row a class.
-            (Self::Linear(_), &[_, features]) => {
-                let rows = values.chunks_exact(features).zip(class_names);
-                rows.map(|(row, name)| Picture::planar(name, row)).collect::<Result<_>>()?
-            }
+            (Self::Linear(_), &[_, features]) => templates(values, features, class_names)?,
             // One column a hidden unit.
             (_, &[_, units]) => (0..units.min(MOST_PICTURES))
                 .map(|unit| {
@@ -231,10 +216,35 @@ impl Model {
     }
 }
 
+/// The weights (C x D) and the bias (C) of a linear classifier.
+pub fn linear_tensors(classifier: &LinearClassifier) -> Result<Tensors> {
+    let (classes, features) = (classifier.classes(), classifier.features());
+    let weights: Vec<f32> = (0..classes).flat_map(|class| classifier.weights(class).to_vec()).collect();
+    Ok(vec![
+        ("linear.weight".into(), Tensor::from_slice([classes, features], &weights)?),
+        ("linear.bias".into(), Tensor::from_slice([classes], classifier.bias())?),
+    ])
+}
+
+/// How the pixels of `images` are normalised.
+pub fn normalisation(preprocess: Preprocess, images: &Images) -> Normalisation<f32> {
+    match preprocess {
+        Preprocess::Raw => Normalisation::raw(images.features()),
+        Preprocess::Mean => Normalisation::mean(images),
+        Preprocess::Standardize => Normalisation::standardize(images),
+    }
+}
+
 /// The tensor of that name.
 fn find<'a>(tensors: &'a Tensors, name: &str) -> Result<&'a Tensor> {
     let found = tensors.iter().find(|(found, _)| found == name);
     found.map(|(_, tensor)| tensor).with_context(|| format!("there is no {name}"))
+}
+
+/// The rows of a linear classifier's weights (C x D) as pictures.
+pub fn templates(weights: &[f32], features: usize, class_names: &[String]) -> Result<Vec<Picture>> {
+    let rows = weights.chunks_exact(features).zip(class_names);
+    rows.map(|(row, name)| Picture::planar(name, row)).collect()
 }
 
 /// Hidden units of an MLP that are shown.

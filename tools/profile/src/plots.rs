@@ -2,6 +2,7 @@
 
 mod axis;
 mod chart;
+mod search;
 
 use std::ops::Range;
 
@@ -10,6 +11,8 @@ use plotters::style::{Color, RGBColor};
 
 use axis::{Axis, Scale, grouped, whole_step};
 use chart::{Align, Area, BLUE, CAPTION, Chart, Entry, Font, GREY, LABEL, SKY, Texts, VERMILLION};
+
+pub use search::{SearchCurve, search_curve};
 
 /// Most places across the plot at which a curve is drawn: about one per pixel.
 const COLUMNS: usize = 700;

@@ -67,6 +67,17 @@ pub struct Machine {
     pub fma_peak_gflops: f64,
 }
 
+impl From<&crate::machine::Machine> for Machine {
+    fn from(machine: &crate::machine::Machine) -> Self {
+        Self {
+            cpu: machine.cpu.clone(),
+            isa: machine.level.name().into(),
+            threads: machine.threads.count(),
+            fma_peak_gflops: machine.peak_gflops,
+        }
+    }
+}
+
 /// What it learned from: `cifar10` or `synthetic`, and how many images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]

@@ -6,7 +6,7 @@ use crate::contact_sheet::contact_sheet;
 use crate::dataset::{Loaded, load, source_name};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::Machine;
-use crate::model::{Model, Tensors};
+use crate::model::Model;
 use crate::output::{Directory, check_writable, write_whole};
 use crate::plots::{AccuracyCurve, LossCurve, accuracy_curve, loss_curve};
 use crate::report::{self, Report};
@@ -15,6 +15,7 @@ use crate::screen::{Screen, counted, grouped, progress_bar};
 use crate::settings;
 use crate::step_times::{self, KernelTimes, Measured};
 use crate::updates;
+use crate::weights;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use lanegrad::data::Dataset;
@@ -23,8 +24,6 @@ use lanegrad::optim::Optimizer;
 use lanegrad::schedule::Schedule;
 use lanegrad::tape::Observer;
 use lanegrad::train::{Sampler, Scheduled, steps};
-use safetensors::tensor::{Dtype, TensorView};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -76,7 +75,10 @@ pub fn run(options: &TrainOptions) -> Result<()> {
         loss,
         accuracy,
         output.write(training.first_layer_file(), &training.first_layer_picture(&dataset)?)?,
-        output.write("weights.safetensors", &training.safetensors()?)?,
+        output.write(
+            "weights.safetensors",
+            &weights::safetensors(training.model.tensors()?, training.model.normalisation())?,
+        )?,
         output.write("report.json", json.as_bytes())?,
     ];
     if let Some(path) = json_file {
@@ -471,12 +473,7 @@ impl<'a> Training<'a> {
         Ok(Report {
             version: 1,
             command: "train".into(),
-            machine: report::Machine {
-                cpu: machine.cpu.clone(),
-                isa: machine.level.name().into(),
-                threads: machine.threads.count(),
-                fma_peak_gflops: machine.peak_gflops,
-            },
+            machine: machine.into(),
             data: report::Data {
                 kind: dataset.source.kind().into(),
                 train: dataset.train.len(),
@@ -498,7 +495,7 @@ impl<'a> Training<'a> {
             seed: self.options.run.seed,
             epochs: self.epochs.clone(),
             time: self.time(machine),
-            weights_sha256: weights_sha256(&self.model.tensors()?),
+            weights_sha256: weights::sha256(&self.model.tensors()?),
         })
     }
 
@@ -527,23 +524,6 @@ impl<'a> Training<'a> {
             output.write("loss.svg", self.loss_picture(dataset)?.as_bytes())?,
             output.write("accuracy.svg", self.accuracy_picture(dataset)?.as_bytes())?,
         ])
-    }
-
-    /// All parameters and how pixels are normalised, (pixel - `input.mean`) * `input.scale`, in the safetensors format.
-    fn safetensors(&self) -> Result<Vec<u8>> {
-        let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-        for (name, value) in self.model.tensors()? {
-            tensors.push((name, value.shape().extents().to_vec(), little_endian(value.values())));
-        }
-        let (mean, scale) = self.model.normalisation();
-        for (name, values) in [("input.mean", mean), ("input.scale", scale)] {
-            tensors.push((name.into(), vec![values.len()], little_endian(values)));
-        }
-        let views = tensors
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(safetensors::serialize(views, None)?)
     }
 
     /// What was trained, in a picture's title.
@@ -599,19 +579,6 @@ impl<'a> Training<'a> {
         let title = format!("What the {units}{} {verb} for, {}", self.title(), source_name(dataset));
         contact_sheet(&self.model.first_layer(&dataset.class_names)?, &title)
     }
-}
-
-/// The SHA-256 of all parameters, one after the other, as little-endian `f32`.
-fn weights_sha256(tensors: &Tensors) -> String {
-    let mut hash = Sha256::new();
-    for (_, tensor) in tensors {
-        hash.update(little_endian(tensor.values()));
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn little_endian(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 const TABLE_HEAD: &str = "epoch  train loss  test loss  test acc.  seconds  samples/s  GFLOP/s  of peak";

@@ -177,3 +177,25 @@ fn marks_keep_their_distance() {
     assert_eq!(spread(&[429.0, 400.0, 428.0], 38.0, 430.0), [430.0, 354.0, 392.0]);
     assert_eq!(spread(&[50.0, 200.0], 38.0, 430.0), [50.0, 200.0]);
 }
+
+#[test]
+fn a_search_is_drawn_with_its_best_beside_it() {
+    let losses = [9.4, f32::NAN, 9.1, 8.9, f32::INFINITY, 9.0];
+    let best = [9.4, 9.4, 9.1, 8.9, 8.9, 8.9];
+    let curve = SearchCurve {
+        is_local: false,
+        data: "CIFAR-10 & co",
+        loss: "hinge loss",
+        losses: &losses,
+        best: &best,
+        zero_weights: 9.0,
+    };
+    let svg = search_curve(&curve).unwrap();
+    shows(&svg, "the best of 6 matrices of weights");
+    shows(&svg, "mean hinge loss");
+    shows(&svg, "best, attempt 3");
+    shows(&svg, "8.9000");
+    shows(&search_curve(&SearchCurve { is_local: true, ..curve }).unwrap(), "6 steps, kept if better");
+    texts(&search_curve(&SearchCurve { losses: &[f32::NAN], best: &[f32::INFINITY], ..curve }).unwrap());
+    assert!(search_curve(&SearchCurve { losses: &[], best: &[], ..curve }).is_err());
+}
