@@ -64,6 +64,8 @@ fn given(matches: &ArgMatches) -> Settings {
 pub enum Command {
     /// Train a classifier and report losses, accuracy, speed and the fraction of the processor's peak
     Train(Box<TrainOptions>),
+    /// Let update rules race, on maps of functions and on real training: an animation, a still, the paths
+    Race(Box<crate::race::RaceOptions>),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
 }
@@ -444,7 +446,7 @@ fn parse_number(text: &str, wanted: &str, fits: impl Fn(f64) -> bool) -> Result<
     }
 }
 
-fn parse_positive(text: &str) -> Result<f64, String> {
+pub fn parse_positive(text: &str) -> Result<f64, String> {
     parse_number(text, "a number above 0", |number| number > 0.0)
 }
 

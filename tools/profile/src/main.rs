@@ -15,12 +15,15 @@ mod machine;
 mod model;
 mod output;
 mod plots;
+mod race;
 mod report;
+mod results;
 mod resume;
 mod screen;
 mod settings;
 mod step_times;
 mod train;
+mod trials;
 mod updates;
 
 use std::process::ExitCode;
@@ -46,6 +49,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
     lanegrad::kernels::dispatch::level()?;
     match command {
         args::Command::Train(options) => train::run(&options),
+        args::Command::Race(options) => race::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
     }
 }
