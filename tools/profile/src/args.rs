@@ -65,6 +65,8 @@ fn given(matches: &ArgMatches) -> Settings {
 pub enum Command {
     /// Train a classifier and report losses, accuracy, speed and the fraction of the processor's peak
     Train(Box<TrainOptions>),
+    /// Let update rules race, on maps of functions and on real training: an animation, a still, the paths
+    Race(Box<crate::race::RaceOptions>),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
     /// Look for weights by chance: strategy #1 of the lecture, "a first very bad idea solution"

@@ -15,13 +15,16 @@ mod machine;
 mod model;
 mod output;
 mod plots;
+mod race;
 mod report;
+mod results;
 mod resume;
 mod screen;
 mod search;
 mod settings;
 mod step_times;
 mod train;
+mod trials;
 mod updates;
 mod weights;
 
@@ -48,6 +51,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
     lanegrad::kernels::dispatch::level()?;
     match command {
         args::Command::Train(options) => train::run(&options),
+        args::Command::Race(options) => race::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
         args::Command::Search(options) => search::run(&options),
     }

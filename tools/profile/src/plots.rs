@@ -1,7 +1,14 @@
 //! SVG curves of a training run: the loss of every mini-batch, the test accuracy of every epoch.
 
+mod animation;
 mod axis;
 mod chart;
+mod clip;
+pub mod contour;
+pub mod lines;
+mod moving;
+pub mod race;
+mod raster;
 mod search;
 
 use std::ops::Range;

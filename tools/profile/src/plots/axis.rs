@@ -89,6 +89,15 @@ impl Axis {
         Self { range: first as f64 * step..last as f64 * step, ticks: (first..=last).map(tick).collect() }
     }
 
+    /// A linear axis of exactly this range, with ticks at the round numbers in it.
+    pub(super) fn within(range: Range<f64>) -> Self {
+        let mut axis = Self::linear(range.start, range.end);
+        // The float error of a multiple must not push a tick over the end.
+        let slack = 1e-9 * (range.end - range.start);
+        axis.ticks.retain(|tick| tick.position >= range.start - slack && tick.position <= range.end + slack);
+        Self { range, ..axis }
+    }
+
     /// A logarithmic axis between two common logarithms.
     fn logarithmic(low: f64, high: f64) -> Self {
         let decades = high - low;
