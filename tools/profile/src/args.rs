@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::data::DataOptions;
 use crate::resume::Settings;
 use crate::search::SearchOptions;
 use clap::error::ErrorKind;
@@ -71,6 +72,8 @@ pub enum Command {
     Lecture,
     /// Look for weights by chance: strategy #1 of the lecture, "a first very bad idea solution"
     Search(SearchOptions),
+    /// Get CIFAR-10, check it, or write a synthetic set in its layout
+    Data(DataOptions),
 }
 
 /// Where data come from and results go: options of every command that computes something.

@@ -8,8 +8,10 @@
 mod args;
 mod checkpoint;
 mod contact_sheet;
+mod data;
 mod dataset;
 mod interrupt;
+mod json;
 mod lecture;
 mod machine;
 mod model;
@@ -52,6 +54,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
     match command {
         args::Command::Train(options) => train::run(&options),
         args::Command::Race(options) => race::run(&options),
+        args::Command::Data(options) => data::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
         args::Command::Search(options) => search::run(&options),
     }
