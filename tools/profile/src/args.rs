@@ -64,6 +64,10 @@ fn given(matches: &ArgMatches) -> Settings {
 pub enum Command {
     /// Train a classifier and report losses, accuracy, speed and the fraction of the processor's peak
     Train(Box<TrainOptions>),
+    /// Let a trained model guess what is on a picture, or all test images, and see what it takes for what
+    Predict(Box<crate::predict::PredictOptions>),
+    /// Show a finished run on one page for the browser: curves, weights, mistakes, speed, and the command that repeats it
+    Report(crate::page::PageOptions),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
 }

@@ -13,15 +13,21 @@ mod interrupt;
 mod lecture;
 mod machine;
 mod model;
+mod names;
 mod output;
+mod page;
 mod plots;
+mod predict;
+mod predictions;
 mod report;
 mod resume;
 mod screen;
 mod settings;
 mod step_times;
+mod steps;
 mod train;
 mod updates;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -46,6 +52,8 @@ fn run(command: args::Command) -> anyhow::Result<()> {
     lanegrad::kernels::dispatch::level()?;
     match command {
         args::Command::Train(options) => train::run(&options),
+        args::Command::Predict(options) => predict::run(&options),
+        args::Command::Report(options) => page::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
     }
 }

@@ -31,7 +31,21 @@ const RULE: RGBColor = RGBColor(0xE4, 0xE4, 0xE4);
 /// Heights of the lines above the plot, from the top of the sheet.
 const TITLE_HEIGHT: f64 = 28.0;
 const SUBTITLE_HEIGHT: f64 = 50.0;
-const LEGEND_HEIGHT: f64 = 74.0;
+
+/// A sheet, in pixels.
+#[derive(Clone, Copy)]
+pub(super) struct Paper {
+    pub width: u32,
+    pub height: u32,
+    /// Where the legend stands, from the top.
+    pub legend: f64,
+}
+
+/// A picture with a title.
+pub(super) const SHEET: Paper = Paper { width: WIDTH, height: HEIGHT, legend: 74.0 };
+
+/// A picture without a title, whose letters can be read at the width of a phone.
+pub(super) const NARROW: Paper = Paper { width: 420, height: 300, legend: 16.0 };
 
 /// Where the plot area lies on the sheet, in pixels.
 pub(super) struct Area {
@@ -79,37 +93,39 @@ pub(super) struct Chart<'a> {
     sheet: DrawingArea<SVGBackend<'a>, Shift>,
     plot: DrawingArea<SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
     area: &'a Area,
+    paper: Paper,
 }
 
 /// Draws a sheet with its frame and texts, lets `paint` add the curves, and returns the SVG.
 pub(super) fn render(
+    paper: Paper,
     area: &Area,
     axes: (&Axis, &Axis),
     texts: &Texts,
     paint: impl FnOnce(&Chart) -> Result<()>,
 ) -> Result<String> {
     let mut svg = String::new();
-    let size = (WIDTH * UNITS as u32, HEIGHT * UNITS as u32);
+    let size = (paper.width * UNITS as u32, paper.height * UNITS as u32);
     let sheet = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     let units = |pixels: &Range<i32>| pixels.start * UNITS..pixels.end * UNITS;
     let upwards = area.y.end * UNITS..area.y.start * UNITS;
     let (x_range, y_range) = (axes.0.range.clone(), axes.1.range.clone());
     let coordinates = Cartesian2d::new(x_range, y_range, (units(&area.x), upwards));
     let plot = sheet.apply_coord_spec(coordinates);
-    let chart = Chart { sheet, plot, area };
+    let chart = Chart { sheet, plot, area, paper };
     chart.sheet.fill(&WHITE)?;
     chart.frame(axes, texts)?;
     paint(&chart)?;
     chart.sheet.present()?;
     drop(chart);
-    Ok(at_real_size(&svg, size))
+    Ok(at_real_size(&svg, size, paper))
 }
 
 /// The same SVG, shown at the size of the picture; its corners are rounded, because the mitred
 /// ones of a noisy curve reach far beyond its values.
-fn at_real_size(svg: &str, (width, height): (u32, u32)) -> String {
+fn at_real_size(svg: &str, (width, height): (u32, u32), paper: Paper) -> String {
     let drawn = format!(r#"<svg width="{width}" height="{height}""#);
-    let shown = format!(r#"<svg width="{WIDTH}" height="{HEIGHT}" stroke-linejoin="round""#);
+    let shown = format!(r#"<svg width="{}" height="{}" stroke-linejoin="round""#, paper.width, paper.height);
     svg.replacen(&drawn, &shown, 1)
 }
 
@@ -133,7 +149,7 @@ impl Chart<'_> {
         self.text(&texts.x_caption, (middle, bottom + 40.0), CAPTION, Align::Middle)?;
         let widths = y_axis.ticks.iter().map(|tick| text_width(&tick.label, LABEL));
         let caption = (left - widths.fold(0.0, f64::max) - 24.0).max(10.0);
-        self.upright(&texts.y_caption, (caption, f64::midpoint(y.start as f64, bottom)))?;
+        self.upright(&texts.y_caption, (caption, f64::midpoint(y.start as f64, bottom)), CAPTION, Align::Middle)?;
         self.fitted(&texts.title, (left, TITLE_HEIGHT), TITLE)?;
         self.fitted(&texts.subtitle, (left, SUBTITLE_HEIGHT), CAPTION)
     }
@@ -157,6 +173,11 @@ impl Chart<'_> {
     /// A band over the whole height of the plot.
     pub(super) fn band(&self, x: Range<f64>, y: &Range<f64>, colour: &impl Color) -> Result<()> {
         let corners = [(x.start, y.start), (x.end, y.end)];
+        Ok(self.plot.draw(&Rectangle::new(corners, colour.filled()))?)
+    }
+
+    /// A filled rectangle between two points of the plot.
+    pub(super) fn rectangle(&self, corners: [(f64, f64); 2], colour: &impl Color) -> Result<()> {
         Ok(self.plot.draw(&Rectangle::new(corners, colour.filled()))?)
     }
 
@@ -184,9 +205,9 @@ impl Chart<'_> {
     pub(super) fn legend(&self, entries: &[Entry]) -> Result<()> {
         let mut left = self.area.x.start as f64;
         for entry in entries {
-            let swatch = [(left, LEGEND_HEIGHT), (left + 22.0, LEGEND_HEIGHT)];
+            let swatch = [(left, self.paper.legend), (left + 22.0, self.paper.legend)];
             self.stroke(&swatch, &entry.colour, entry.width)?;
-            self.text(&entry.text, (left + 29.0, LEGEND_HEIGHT), LABEL, Align::Left)?;
+            self.text(&entry.text, (left + 29.0, self.paper.legend), LABEL, Align::Left)?;
             left += 29.0 + text_width(&entry.text, LABEL) + 18.0;
         }
         Ok(())
@@ -194,19 +215,25 @@ impl Chart<'_> {
 
     /// A text whose vertical middle is at a pixel.
     pub(super) fn text(&self, text: &str, at: (f64, f64), font: Font, align: Align) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
         let style = text_style(font, align);
         Ok(self.sheet.draw(&Text::new(text, on_sheet(at), style))?)
     }
 
-    /// A caption that reads upwards.
-    fn upright(&self, text: &str, at: (f64, f64)) -> Result<()> {
-        let style = text_style(CAPTION, Align::Middle).transform(FontTransform::Rotate270);
+    /// A text that reads upwards.
+    pub(super) fn upright(&self, text: &str, at: (f64, f64), font: Font, align: Align) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let style = text_style(font, align).transform(FontTransform::Rotate270);
         Ok(self.sheet.draw(&Text::new(text, on_sheet(at), style))?)
     }
 
     /// A text of the heading: set smaller, then cut, when it would leave the sheet.
     fn fitted(&self, text: &str, at: (f64, f64), font: Font) -> Result<()> {
-        let room = f64::from(WIDTH) - at.0 - 10.0;
+        let room = f64::from(self.paper.width) - at.0 - 10.0;
         let shrink = (room / text_width(text, font)).clamp(0.7, 1.0);
         let font = Font { size: font.size * shrink, ..font };
         let letters = (room / text_width("x", font)) as usize;
@@ -219,7 +246,7 @@ impl Chart<'_> {
 }
 
 /// About how wide a text is, generously: the SVG does not know the fonts of its reader.
-fn text_width(text: &str, font: Font) -> f64 {
+pub(super) fn text_width(text: &str, font: Font) -> f64 {
     let letter = if font.bold { 0.66 } else { 0.58 };
     text.chars().count() as f64 * letter * font.size
 }
