@@ -68,6 +68,10 @@ pub enum Command {
     Train(Box<TrainOptions>),
     /// Let update rules race, on maps of functions and on real training: an animation, a still, the paths
     Race(Box<crate::race::RaceOptions>),
+    /// Let a trained model guess what is on a picture, or all test images, and see what it takes for what
+    Predict(Box<crate::predict::PredictOptions>),
+    /// Show a finished run on one page for the browser: curves, weights, mistakes, speed, and the command that repeats it
+    Report(crate::page::PageOptions),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
     /// Look for weights by chance: strategy #1 of the lecture, "a first very bad idea solution"

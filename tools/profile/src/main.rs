@@ -15,8 +15,12 @@ mod json;
 mod lecture;
 mod machine;
 mod model;
+mod names;
 mod output;
+mod page;
 mod plots;
+mod predict;
+mod predictions;
 mod race;
 mod report;
 mod results;
@@ -25,6 +29,7 @@ mod screen;
 mod search;
 mod settings;
 mod step_times;
+mod steps;
 mod train;
 mod trials;
 mod updates;
@@ -55,6 +60,8 @@ fn run(command: args::Command) -> anyhow::Result<()> {
         args::Command::Train(options) => train::run(&options),
         args::Command::Race(options) => race::run(&options),
         args::Command::Data(options) => data::run(&options),
+        args::Command::Predict(options) => predict::run(&options),
+        args::Command::Report(options) => page::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
         args::Command::Search(options) => search::run(&options),
     }

@@ -4,7 +4,7 @@ mod candidates;
 mod losses;
 mod strategy;
 
-use crate::args::{LossName, Preprocess, RunOptions, parse_positive};
+use crate::args::{BiasName, LossName, ModelName, ModelOptions, Preprocess, RunOptions, parse_positive};
 use crate::contact_sheet::contact_sheet;
 use crate::dataset::{Loaded, load, source_name};
 use crate::interrupt::{Interrupt, Interrupted};
@@ -14,7 +14,7 @@ use crate::output::{Directory, check_writable, write_whole};
 use crate::plots::{SearchCurve, search_curve};
 use crate::report;
 use crate::screen::{Screen, grouped, progress_bar};
-use crate::weights;
+use crate::weights::{self, Description};
 use anyhow::{Context, Result};
 use clap::Args;
 use lanegrad::Loss;
@@ -71,6 +71,19 @@ impl SearchOptions {
         self.deviation.unwrap_or(if self.local { 1e-3 } else { 1e-4 })
     }
 
+    /// The model whose weights are looked for.
+    fn model(&self) -> ModelOptions {
+        ModelOptions {
+            model: ModelName::Linear,
+            hidden: None,
+            loss: self.loss,
+            preprocess: self.preprocess,
+            init: None,
+            bias: Some(BiasName::Trick),
+            reg: Some(0.0),
+        }
+    }
+
     /// Standard deviation of a local search's steps.
     fn step(&self) -> Option<f64> {
         self.local.then(|| self.step.unwrap_or(1e-4))
@@ -90,7 +103,7 @@ pub fn run(options: &SearchOptions) -> Result<()> {
     let json_file = options.run.json.as_deref().filter(|&name| name != "-").map(Path::new);
     json_file.map(check_writable).transpose()?;
     let mut screen = Screen::new(options.run.json.as_deref() == Some("-"));
-    let Loaded { dataset, .. } = load(&options.run, &mut screen)?;
+    let Loaded { dataset, name } = load(&options.run, &mut screen)?;
     let mut machine = Machine::new(options.run.threads)?;
     announce(options, &dataset, &mut screen)?;
 
@@ -122,13 +135,15 @@ pub fn run(options: &SearchOptions) -> Result<()> {
     sum_up(&report, &found, &dataset, &mut screen)?;
     let json = serde_json::to_string_pretty(&report)? + "\n";
     let tensors = linear_tensors(&classifier)?;
+    let description = Description::new(&options.model(), &dataset, &name, options.run.seed);
     let pictures = templates(tensors[0].1.values(), classifier.features(), &dataset.class_names)?;
     let title = format!("The best of {} random matrices, {}", grouped(search.tries as u64), source_name(&dataset));
     let title = if options.local { format!("After a random local search, {}", source_name(&dataset)) } else { title };
     let files = [
         output.write("search.svg", picture(options, &found, &dataset)?.as_bytes())?,
         output.write("templates.png", &contact_sheet(&pictures, &title)?)?,
-        output.write("weights.safetensors", &weights::safetensors(tensors, classifier.normalisation())?)?,
+        output
+            .write("weights.safetensors", &weights::safetensors(tensors, classifier.normalisation(), &description)?)?,
         output.write("report.json", json.as_bytes())?,
     ];
     if let Some(path) = json_file {

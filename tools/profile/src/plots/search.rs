@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use plotters::style::Color;
 
 use super::axis::{Axis, Scale, grouped};
-use super::chart::{self, Align, Area, BLUE, CAPTION, Chart, Entry, Font, GREY, LABEL, SKY, Texts, VERMILLION};
+use super::chart::{self, Align, Area, BLUE, CAPTION, Chart, Entry, Font, GREY, LABEL, SHEET, SKY, Texts, VERMILLION};
 use super::{spread, thinned};
 
 /// What the picture of a search shows.
@@ -35,7 +35,7 @@ pub fn search_curve(curve: &SearchCurve) -> Result<String> {
     let x_axis = Axis::counting(0.0..attempts.max(2) as f64, 0, attempts, 8);
     let y_axis = Axis::around(Scale::Linear, &shown);
     let area = Area { x: 84..640, y: 100..444 };
-    chart::render(&area, (&x_axis, &y_axis), &texts(curve), |chart| {
+    chart::render(SHEET, &area, (&x_axis, &y_axis), &texts(curve), |chart| {
         chart.legend(&[
             Entry { text: "an attempt".into(), colour: SKY.mix(1.0), width: 4.0 },
             Entry { text: "best so far".into(), colour: BLUE.mix(1.0), width: 2.5 },
