@@ -32,6 +32,7 @@ impl Training<'_> {
     /// Writes all of it but the report; returns the paths.
     pub fn write(&mut self, dataset: &Dataset, machine: &Machine, output: &Directory) -> Result<Vec<PathBuf>> {
         let mut files = self.write_curves(dataset, output)?;
+        files.push(output.write("weights.safetensors", &self.safetensors(dataset)?)?);
         files.push(output.write(self.first_layer_file(), &self.first_layer_picture(dataset)?)?);
         if !dataset.test.is_empty() {
             let (options, model) = (self.options, &mut self.model);
@@ -41,7 +42,6 @@ impl Training<'_> {
             let summary = Summary::new(&predictions, dataset, turned, ("train", name))?;
             files.extend(write_pictures(&summary, title(&options.model), source_name(dataset), output)?);
         }
-        files.push(output.write("weights.safetensors", &self.safetensors(dataset)?)?);
         Ok(files)
     }
 
