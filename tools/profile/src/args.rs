@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::data::DataOptions;
+use crate::doctor::DoctorOptions;
 use crate::resume::Settings;
 use crate::search::SearchOptions;
 use clap::error::ErrorKind;
@@ -78,6 +79,8 @@ pub enum Command {
     Search(SearchOptions),
     /// Get CIFAR-10, check it, or write a synthetic set in its layout
     Data(DataOptions),
+    /// Check that all is well: data, loss, gradient, learning, threads, processor, memory
+    Doctor(DoctorOptions),
 }
 
 /// Where data come from and results go: options of every command that computes something.

@@ -10,6 +10,7 @@ mod checkpoint;
 mod contact_sheet;
 mod data;
 mod dataset;
+mod doctor;
 mod interrupt;
 mod json;
 mod lecture;
@@ -62,6 +63,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
         args::Command::Data(options) => data::run(&options),
         args::Command::Predict(options) => predict::run(&options),
         args::Command::Report(options) => page::run(&options),
+        args::Command::Doctor(options) => doctor::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
         args::Command::Search(options) => search::run(&options),
     }

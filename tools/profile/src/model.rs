@@ -6,6 +6,7 @@ use crate::settings;
 use anyhow::{Context, Result, ensure};
 use lanegrad::data::{Images, Normalisation};
 use lanegrad::init::{Initializer, Scheme};
+use lanegrad::kernels::isa::Scalar;
 use lanegrad::linear::{LinearClassifier, LinearTrainer};
 use lanegrad::nn::{Sequential, models};
 use lanegrad::optim::Optimizer;
@@ -299,13 +300,13 @@ const MOST_PICTURES: usize = 40;
 /// Height, width and colours of CIFAR-10's images.
 const SQUARE: [usize; 3] = [32, 32, 3];
 
-/// The layers that the options ask for, from so many features to so many classes.
-fn layers(
+/// The layers of a network that the options ask for, from so many features to so many classes.
+pub fn layers<T: Scalar>(
     options: &ModelOptions,
     seed: u64,
-    tape: &mut Tape<f32>,
+    tape: &mut Tape<T>,
     (features, classes): (usize, usize),
-) -> Result<Sequential> {
+) -> Result<Sequential<T>> {
     let scheme = match options.init {
         Some(Init::Normal(deviation)) => Scheme::Normal(deviation),
         Some(Init::Zero) => Scheme::Zero,
