@@ -2,6 +2,7 @@
 
 use crate::data::DataOptions;
 use crate::doctor::DoctorOptions;
+use crate::noise::NoiseOptions;
 use crate::resume::Settings;
 use crate::search::SearchOptions;
 use clap::error::ErrorKind;
@@ -81,6 +82,8 @@ pub enum Command {
     Data(DataOptions),
     /// Check that all is well: data, loss, gradient, learning, threads, processor, memory
     Doctor(DoctorOptions),
+    /// Measure how well a mini-batch's gradient points along the full one, and what either costs
+    Noise(Box<NoiseOptions>),
 }
 
 /// Where data come from and results go: options of every command that computes something.

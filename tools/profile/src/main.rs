@@ -17,6 +17,7 @@ mod lecture;
 mod machine;
 mod model;
 mod names;
+mod noise;
 mod output;
 mod page;
 mod plots;
@@ -64,6 +65,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
         args::Command::Predict(options) => predict::run(&options),
         args::Command::Report(options) => page::run(&options),
         args::Command::Doctor(options) => doctor::run(&options),
+        args::Command::Noise(options) => noise::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
         args::Command::Search(options) => search::run(&options),
     }

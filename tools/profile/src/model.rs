@@ -132,6 +132,14 @@ impl Model {
         }
     }
 
+    /// The gradient of the mean data loss of the images that `index` names: that of every parameter, in their order.
+    pub fn gradient(&mut self, images: &Images, index: &[u32]) -> Result<Vec<f32>, lanegrad::Error> {
+        match self {
+            Self::Linear(trainer) => trainer.gradient(images, index),
+            Self::Network { trainer, .. } => trainer.gradient(images, index),
+        }
+    }
+
     /// The state of the training.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let parameters = self.tensors()?;

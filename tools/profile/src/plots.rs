@@ -16,6 +16,9 @@ mod update_ratios;
 
 pub use confusion::{ConfusionMatrix, confusion_matrix};
 pub use update_ratios::{UpdateRatios, has_ratios, update_ratios};
+mod noise;
+
+pub use noise::{NoiseMark, NoisePicture, noise_picture};
 
 use std::ops::Range;
 
