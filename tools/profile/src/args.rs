@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::gradcheck::GradcheckOptions;
 use crate::resume::Settings;
 use crate::search::SearchOptions;
 use clap::error::ErrorKind;
@@ -65,6 +66,8 @@ fn given(matches: &ArgMatches) -> Settings {
 pub enum Command {
     /// Train a classifier and report losses, accuracy, speed and the fraction of the processor's peak
     Train(Box<TrainOptions>),
+    /// Check the gradient of a model: backpropagation against differences, number by number
+    Gradcheck(GradcheckOptions),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
     /// Look for weights by chance: strategy #1 of the lecture, "a first very bad idea solution"

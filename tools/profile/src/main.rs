@@ -9,10 +9,12 @@ mod args;
 mod checkpoint;
 mod contact_sheet;
 mod dataset;
+mod gradcheck;
 mod interrupt;
 mod lecture;
 mod machine;
 mod model;
+mod objective;
 mod output;
 mod plots;
 mod report;
@@ -48,6 +50,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
     lanegrad::kernels::dispatch::level()?;
     match command {
         args::Command::Train(options) => train::run(&options),
+        args::Command::Gradcheck(options) => gradcheck::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
         args::Command::Search(options) => search::run(&options),
     }

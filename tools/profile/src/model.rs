@@ -6,6 +6,7 @@ use crate::settings;
 use anyhow::{Context, Result, ensure};
 use lanegrad::data::{Images, Normalisation};
 use lanegrad::init::{Initializer, Scheme};
+use lanegrad::kernels::isa::Scalar;
 use lanegrad::linear::{LinearClassifier, LinearTrainer};
 use lanegrad::nn::{Sequential, models};
 use lanegrad::optim::Optimizer;
@@ -55,7 +56,7 @@ impl Model {
         }
         let mut tape = Tape::new();
         let model = layers(options, seed, &mut tape, images)?;
-        let image = if options.model.wants_channels_last() { SQUARE.into() } else { Shape::from(images.features()) };
+        let image = image_shape(options.model, images);
         let network = Network { tape, model: Box::new(model), image, normalisation };
         let trainer = Box::new(NetworkTrainer::new(network, loss, strength, optimizer)?);
         let multiply_adds = multiply_adds(options, images);
@@ -227,7 +228,7 @@ pub fn linear_tensors(classifier: &LinearClassifier) -> Result<Tensors> {
 }
 
 /// How the pixels of `images` are normalised.
-pub fn normalisation(preprocess: Preprocess, images: &Images) -> Normalisation<f32> {
+pub fn normalisation<T: Scalar>(preprocess: Preprocess, images: &Images) -> Normalisation<T> {
     match preprocess {
         Preprocess::Raw => Normalisation::raw(images.features()),
         Preprocess::Mean => Normalisation::mean(images),
@@ -247,14 +248,24 @@ pub fn templates(weights: &[f32], features: usize, class_names: &[String]) -> Re
     rows.map(|(row, name)| Picture::planar(name, row)).collect()
 }
 
+/// The shape of one image, as the model wants it.
+pub fn image_shape(model: ModelName, images: &Images) -> Shape {
+    if model.wants_channels_last() { SQUARE.into() } else { images.features().into() }
+}
+
 /// Hidden units of an MLP that are shown.
 const MOST_PICTURES: usize = 40;
 
 /// Height, width and colours of CIFAR-10's images.
 const SQUARE: [usize; 3] = [32, 32, 3];
 
-/// The layers that the options ask for.
-fn layers(options: &ModelOptions, seed: u64, tape: &mut Tape<f32>, images: &Images) -> Result<Sequential> {
+/// The layers that the options ask for, with their first weights; for a linear classifier a single affine layer, `fc1`.
+pub fn layers<T: Scalar>(
+    options: &ModelOptions,
+    seed: u64,
+    tape: &mut Tape<T>,
+    images: &Images,
+) -> Result<Sequential<T>> {
     let scheme = match options.init {
         Some(Init::Normal(deviation)) => Scheme::Normal(deviation),
         Some(Init::Zero) => Scheme::Zero,
@@ -266,9 +277,8 @@ fn layers(options: &ModelOptions, seed: u64, tape: &mut Tape<f32>, images: &Imag
     Ok(match options.model {
         ModelName::Convnet => models::convnet(tape, classes, &mut initializer)?,
         ModelName::Quick => models::quick(tape, seed)?,
-        ModelName::Linear | ModelName::Mlp => {
-            models::mlp(tape, images.features(), &options.hidden(), classes, &mut initializer)?
-        }
+        ModelName::Linear => models::mlp(tape, images.features(), &[], classes, &mut initializer)?,
+        ModelName::Mlp => models::mlp(tape, images.features(), &options.hidden(), classes, &mut initializer)?,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod axis;
 mod chart;
+mod gradcheck;
 mod search;
 
 use std::ops::Range;
@@ -12,6 +13,7 @@ use plotters::style::{Color, RGBColor};
 use axis::{Axis, Scale, grouped, whole_step};
 use chart::{Align, Area, BLUE, CAPTION, Chart, Entry, Font, GREY, LABEL, SKY, Texts, VERMILLION};
 
+pub use gradcheck::{CheckedParameter, gradcheck_picture};
 pub use search::{SearchCurve, search_curve};
 
 /// Most places across the plot at which a curve is drawn: about one per pixel.

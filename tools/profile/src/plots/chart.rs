@@ -219,7 +219,7 @@ impl Chart<'_> {
 }
 
 /// About how wide a text is, generously: the SVG does not know the fonts of its reader.
-fn text_width(text: &str, font: Font) -> f64 {
+pub(super) fn text_width(text: &str, font: Font) -> f64 {
     let letter = if font.bold { 0.66 } else { 0.58 };
     text.chars().count() as f64 * letter * font.size
 }
