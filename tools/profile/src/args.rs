@@ -2,6 +2,7 @@
 
 use crate::data::DataOptions;
 use crate::doctor::DoctorOptions;
+use crate::gradcheck::GradcheckOptions;
 use crate::noise::NoiseOptions;
 use crate::resume::Settings;
 use crate::search::SearchOptions;
@@ -74,6 +75,8 @@ pub enum Command {
     Predict(Box<crate::predict::PredictOptions>),
     /// Show a finished run on one page for the browser: curves, weights, mistakes, speed, and the command that repeats it
     Report(crate::page::PageOptions),
+    /// Check the gradient of a model: backpropagation against differences, number by number
+    Gradcheck(GradcheckOptions),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
     /// Look for weights by chance: strategy #1 of the lecture, "a first very bad idea solution"

@@ -11,6 +11,7 @@ mod contact_sheet;
 mod data;
 mod dataset;
 mod doctor;
+mod gradcheck;
 mod interrupt;
 mod json;
 mod lecture;
@@ -18,6 +19,7 @@ mod machine;
 mod model;
 mod names;
 mod noise;
+mod objective;
 mod output;
 mod page;
 mod plots;
@@ -66,6 +68,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
         args::Command::Report(options) => page::run(&options),
         args::Command::Doctor(options) => doctor::run(&options),
         args::Command::Noise(options) => noise::run(&options),
+        args::Command::Gradcheck(options) => gradcheck::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
         args::Command::Search(options) => search::run(&options),
     }

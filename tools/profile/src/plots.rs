@@ -7,6 +7,7 @@ mod chart;
 mod clip;
 mod confusion;
 pub mod contour;
+mod gradcheck;
 pub mod lines;
 mod moving;
 pub mod race;
@@ -28,6 +29,7 @@ use plotters::style::{Color, RGBColor};
 use axis::{Axis, Scale, grouped, whole_step};
 use chart::{Align, Area, BLUE, CAPTION, Chart, Entry, Font, GREY, LABEL, NARROW, SHEET, SKY, Texts, VERMILLION};
 
+pub use gradcheck::{CheckedParameter, gradcheck_picture};
 pub use search::{SearchCurve, search_curve};
 
 /// Most places across the plot at which a curve is drawn: about one per pixel.
