@@ -66,6 +66,8 @@ pub enum Command {
     Train(Box<TrainOptions>),
     /// Let update rules race, on maps of functions and on real training: an animation, a still, the paths
     Race(Box<crate::race::RaceOptions>),
+    /// See what the step size does: four of them side by side, one gradient and many step sizes, searches
+    Sweep(Box<crate::sweep::SweepOptions>),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
 }

@@ -22,6 +22,7 @@ mod resume;
 mod screen;
 mod settings;
 mod step_times;
+mod sweep;
 mod train;
 mod trials;
 mod updates;
@@ -50,6 +51,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
     match command {
         args::Command::Train(options) => train::run(&options),
         args::Command::Race(options) => race::run(&options),
+        args::Command::Sweep(options) => sweep::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
     }
 }

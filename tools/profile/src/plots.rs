@@ -6,9 +6,11 @@ mod chart;
 mod clip;
 pub mod contour;
 pub mod lines;
+pub mod map;
 mod moving;
 pub mod race;
 mod raster;
+pub mod scatter;
 
 use std::ops::Range;
 
