@@ -9,17 +9,18 @@ mod confusion;
 pub mod contour;
 mod gradcheck;
 pub mod lines;
+pub mod map;
 mod moving;
+mod noise;
 pub mod race;
 mod raster;
+pub mod scatter;
 mod search;
 mod update_ratios;
 
 pub use confusion::{ConfusionMatrix, confusion_matrix};
-pub use update_ratios::{UpdateRatios, has_ratios, update_ratios};
-mod noise;
-
 pub use noise::{NoiseMark, NoisePicture, noise_picture};
+pub use update_ratios::{UpdateRatios, has_ratios, update_ratios};
 
 use std::ops::Range;
 

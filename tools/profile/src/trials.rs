@@ -9,7 +9,7 @@ use crate::results::Results;
 use crate::screen::{counted, grouped, progress_bar};
 use anyhow::Result;
 use indicatif::ProgressBar;
-use lanegrad::data::Dataset;
+use lanegrad::data::{Dataset, Images};
 use lanegrad::loss::StepLoss;
 use lanegrad::optim::Optimizer;
 use lanegrad::train::{Sampler, Sampling, steps};
@@ -53,6 +53,37 @@ impl Trials {
     /// A model with its first weights.
     pub fn model(&self, optimizer: Optimizer) -> Result<Model> {
         Model::new(&self.options, optimizer, self.seed, &self.dataset.train)
+    }
+
+    /// The same with another strength of the regulariser.
+    pub fn model_with_strength(&self, optimizer: Optimizer, strength: f64) -> Result<Model> {
+        let options = ModelOptions { reg: Some(strength), ..self.options.clone() };
+        Model::new(&options, optimizer, self.seed, &self.dataset.train)
+    }
+
+    /// Sets the last tenth of the training images apart, as the test images: what is chosen by them has not seen the real
+    /// ones.
+    pub fn hold_out(&mut self) -> Result<()> {
+        let images = &self.dataset.train;
+        let count = images.len() / 10;
+        let part = |range: std::ops::Range<usize>| -> Result<Images> {
+            let mut part = Images::new(images.features(), images.classes(), range.len());
+            range.into_iter().try_for_each(|image| part.push(images.image(image), images.labels()[image]))?;
+            Ok(part)
+        };
+        let (train, test) = (part(0..images.len() - count)?, part(images.len() - count..images.len())?);
+        (self.dataset.train, self.dataset.test) = (train, test);
+        Ok(())
+    }
+
+    /// The images of the first mini-batch.
+    pub fn first_batch(&self) -> Result<Vec<u32>> {
+        Ok(self.sampler()?.batch(0).to_vec())
+    }
+
+    /// Fails if the run was asked to stop.
+    pub fn check_interrupt(&self) -> Result<()> {
+        if self.interrupt.is_asked() { Err(interrupted()) } else { Ok(()) }
     }
 
     /// The order of the mini-batches.
@@ -133,6 +164,14 @@ impl Trials {
             self.model_text(),
             grouped(self.batch_size as u64)
         )
+    }
+
+    /// What the loss without the regulariser is, with its unit.
+    pub fn data_loss_caption(&self) -> &'static str {
+        match self.options.loss {
+            LossName::Softmax => "cross-entropy (nats)",
+            LossName::Hinge => "hinge loss",
+        }
     }
 
     /// What the loss is, with its unit.

@@ -206,6 +206,11 @@ impl<'a, B: Backend> Chart<'a, B> {
         Ok(self.plot.draw(&Circle::new(point, Self::units(radius), colour.filled()))?)
     }
 
+    /// A filled circle at a pixel of the sheet.
+    pub(super) fn spot(&self, at: (f64, f64), radius: f64, colour: &impl Color) -> Result<()> {
+        Ok(self.sheet.draw(&Circle::new(Self::on_sheet(at), Self::units(radius), colour.filled()))?)
+    }
+
     /// A band over the whole height of the plot.
     pub(super) fn band(&self, x: Range<f64>, y: &Range<f64>, colour: &impl Color) -> Result<()> {
         let corners = [(x.start, y.start), (x.end, y.end)];

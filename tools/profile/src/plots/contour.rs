@@ -8,6 +8,9 @@ use plotters::style::{Color, RGBColor};
 
 use super::chart::{Backend, Chart};
 
+/// Columns of a grid whose bands look smooth.
+const FINEST: usize = 150;
+
 /// Heights over a rectangle, at points that are equally far apart.
 #[derive(Clone, Debug)]
 pub struct Grid {
@@ -42,10 +45,33 @@ impl Grid {
         self.heights.len() / self.columns
     }
 
+    /// All heights.
+    pub fn heights(&self) -> &[f64] {
+        &self.heights
+    }
+
     /// The point at a column and a row, which need not be whole.
     fn point(&self, column: f64, row: f64) -> (f64, f64) {
         let part = |range: &Range<f64>, part: f64| range.start + part * (range.end - range.start);
         (part(&self.x, column / (self.columns - 1) as f64), part(&self.y, row / (self.rows() - 1) as f64))
+    }
+
+    /// The same with so many times the steps along each side, the heights between four points being mixed from theirs.
+    fn refined(&self, times: usize) -> Self {
+        let [columns, rows] = [self.columns, self.rows()].map(|points| (points - 1) * times + 1);
+        let mut heights = Vec::with_capacity(columns * rows);
+        for row in 0..rows {
+            for column in 0..columns {
+                let (left, below) = ((column / times).min(self.columns - 2), (row / times).min(self.rows() - 2));
+                let part = |place: usize, start: usize| (place - start * times) as f64 / times as f64;
+                let (across, up) = (part(column, left), part(row, below));
+                let mix = |from: f64, to: f64, part: f64| from + part * (to - from);
+                let [lower, upper] =
+                    [below, below + 1].map(|row| mix(self.height(left, row), self.height(left + 1, row), across));
+                heights.push(mix(lower, upper, up));
+            }
+        }
+        Self { x: self.x.clone(), y: self.y.clone(), columns, heights }
     }
 
     fn height(&self, column: usize, row: usize) -> f64 {
@@ -142,6 +168,7 @@ pub(super) const ISOLINE: RGBColor = RGBColor(0x8C, 0x96, 0xA6);
 
 /// Draws the bands between ascending `levels`, and the lines at them, over the whole plot.
 pub(super) fn draw<B: Backend>(chart: &Chart<'_, B>, grid: &Grid, levels: &[f64]) -> Result<()> {
+    let grid = &grid.refined(FINEST.div_ceil(grid.columns));
     let band = |column: usize, row: usize| {
         let corners = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(x, y)| grid.height(column + x, row + y));
         let middle = corners.iter().sum::<f64>() / 4.0;
@@ -182,6 +209,17 @@ mod tests {
         for (x, y) in &lines[0] {
             assert!((x.hypot(*y) - 1.0).abs() < 1e-3, "({x}, {y})");
         }
+    }
+
+    #[test]
+    fn a_refined_grid_keeps_its_points() {
+        let grid = Grid::sample((0.0..2.0, 0.0..3.0), [3, 4], |x, y| 10.0 * x * y);
+        let fine = grid.refined(5);
+        assert_eq!((fine.columns, fine.rows()), (11, 16));
+        for (column, row) in [(0, 0), (1, 2), (2, 3)] {
+            assert_eq!(fine.height(5 * column, 5 * row), grid.height(column, row));
+        }
+        assert!((fine.height(3, 4) - 10.0 * 0.6 * 0.8).abs() < 1e-12);
     }
 
     #[test]

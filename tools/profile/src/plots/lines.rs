@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use plotters::style::{RGBColor, WHITE};
 
 use super::axis::{Axis, Scale, grouped};
-use super::chart::{Align, Area, Backend, Chart, LABEL, SERIES, SideEntry, Texts};
+use super::chart::{Align, Area, Backend, Chart, Font, INK, LABEL, SERIES, SideEntry, Texts};
 use super::clip::{Point, inside};
 use super::moving::{Moving, animated, still};
 
@@ -113,19 +113,19 @@ impl Lines<'_> {
         curve.points.iter().zip(heights).map(|(point, height)| (self.across(point.0), height)).collect()
     }
 
-    /// The pieces of a stretch of a curve that are drawn, and the places where it goes over the top.
-    fn pieces(&self, positions: &[Point], (x, y): (&Range<f64>, &Range<f64>)) -> (Vec<Vec<Point>>, Vec<f64>) {
+    /// The pieces of a stretch of a curve that are drawn, and where it first goes over the top.
+    fn pieces(&self, positions: &[Point], (x, y): (&Range<f64>, &Range<f64>)) -> (Vec<Vec<Point>>, Option<f64>) {
         let limited: Vec<Point> =
             // High enough that a rise to it looks upright, and not so high that nothing can be computed with it.
             positions.iter().map(|&(x, height)| (x, height.min(y.end + 1e4 * (y.end - y.start)))).collect();
         let pieces = inside(&limited, x, y);
         let is_above = |height: f64| height > y.end;
-        let leaves = limited.windows(2).filter(|pair| !is_above(pair[0].1) && is_above(pair[1].1));
-        let places = leaves.map(|pair| {
+        let exit = limited.windows(2).find(|pair| !is_above(pair[0].1) && is_above(pair[1].1));
+        let place = exit.map(|pair| {
             let part = (y.end - pair[0].1) / (pair[1].1 - pair[0].1);
             pair[0].0 + part * (pair[1].0 - pair[0].0)
         });
-        (pieces, places.collect())
+        (pieces, place)
     }
 }
 
@@ -163,9 +163,12 @@ impl Moving for Lines<'_> {
     }
 
     fn ground<B: Backend>(&self, chart: &Chart<'_, B>) -> Result<()> {
+        let (top, bottom) = (f64::from(Self::AREA.y.start), f64::from(Self::AREA.y.end));
         for (place, name) in self.marks {
             let (across, _) = chart.pixel(self.across(*place), 0.0);
-            chart.upper_tick(across, name)?;
+            chart.stroke(&[(across, top - 12.0), (across, bottom)], &INK, 1.2)?;
+            // Left of its line: over the top go curves right of it.
+            chart.text(name, (across - 6.0, top - 9.0), Font { bold: true, colour: INK, ..LABEL }, Align::Right)?;
         }
         Ok(())
     }
@@ -176,14 +179,14 @@ impl Moving for Lines<'_> {
             let positions = self.positions(curve);
             let last = positions.len().saturating_sub(1);
             let end = steps.end.min(last);
-            let (pieces, exits) = self.pieces(&positions[steps.start.min(end)..=end], (&x_axis.range, &y_axis.range));
+            let (pieces, exit) = self.pieces(&positions[steps.start.min(end)..=end], (&x_axis.range, &y_axis.range));
             for piece in pieces {
-                if self.steps() <= MOST_DOTS {
+                if (3..=MOST_DOTS).contains(&positions.len()) {
                     piece.iter().filter(|p| positions.contains(p)).try_for_each(|p| chart.dot(*p, 3.0, colour))?;
                 }
                 chart.line(piece, colour, 2.0)?;
             }
-            for place in exits {
+            if let Some(place) = exit {
                 let (x, y) = chart.pixel(place, y_axis.range.end);
                 chart.stroke(
                     &[(x - 5.0, y + 1.0), (x, y - 7.0), (x + 5.0, y + 1.0), (x - 5.0, y + 1.0)],
