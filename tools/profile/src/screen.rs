@@ -43,6 +43,12 @@ pub fn grouped(number: u64) -> String {
     groups.join(",")
 }
 
+/// A step size or a strength in at most five digits: `0.01`, `3e-7`.
+pub fn setting(value: f64) -> String {
+    let value: f64 = format!("{value:.4e}").parse().unwrap_or(value);
+    if value == 0.0 || (1e-3..1e5).contains(&value) { value.to_string() } else { format!("{value:e}") }
+}
+
 /// `1 thread`, `2 threads`.
 pub fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -56,6 +62,15 @@ mod tests {
     fn digits_are_grouped_by_three() {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn settings_are_short() {
+        for (value, text) in
+            [(0.0, "0"), (1.0, "1"), (0.005, "0.005"), (0.1 * 0.003, "3e-4"), (3e-7, "3e-7"), (2.5e9, "2.5e9")]
+        {
+            assert_eq!(setting(value), text);
         }
     }
 }

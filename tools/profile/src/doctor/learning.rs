@@ -192,7 +192,8 @@ fn network_gradient(subject: &Subject, options: &ModelOptions) -> Result<Report>
     let image = if options.model.wants_channels_last() { &[32, 32, 3][..] } else { &[subject.images.features()] };
     let (pixels, labels) = drawn(subject, image)?;
     let mut tape = Tape::new();
-    let layers = layers::<f64>(options, subject.seed, &mut tape, subject.images)?;
+    let layers =
+        layers::<f64>(options, subject.seed, &mut tape, (subject.images.features(), subject.images.classes()))?;
     scale_as_he(&mut tape);
     Ok(GRADIENT_CHECK.run(&mut tape, |tape| {
         let (scores, labels) = (layers.forward(tape.constant(&pixels)), tape.indices(&labels));

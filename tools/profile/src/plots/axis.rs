@@ -76,8 +76,13 @@ impl Axis {
 
     /// An axis that ends on ticks and reaches at least from `low` to `high`.
     pub(super) fn linear(low: f64, high: f64) -> Self {
+        Self::linear_with(low, high, 6)
+    }
+
+    /// The same with at most about so many ticks.
+    pub(super) fn linear_with(low: f64, high: f64, most: usize) -> Self {
         let (low, high) = widened(low, high);
-        let step = round_step((high - low) / 6.0);
+        let step = round_step((high - low) / most as f64);
         let first = (low / step).floor() as i64;
         let last = (high / step).ceil() as i64;
         let largest = low.abs().max(high.abs());
@@ -87,6 +92,15 @@ impl Axis {
             Tick { position, label }
         };
         Self { range: first as f64 * step..last as f64 * step, ticks: (first..=last).map(tick).collect() }
+    }
+
+    /// A linear axis of exactly this range, with ticks at the round numbers in it.
+    pub(super) fn within(range: Range<f64>) -> Self {
+        let mut axis = Self::linear(range.start, range.end);
+        // The float error of a multiple must not push a tick over the end.
+        let slack = 1e-9 * (range.end - range.start);
+        axis.ticks.retain(|tick| tick.position >= range.start - slack && tick.position <= range.end + slack);
+        Self { range, ..axis }
     }
 
     /// A logarithmic axis between two common logarithms.
@@ -157,7 +171,7 @@ pub(super) fn whole_step(last: usize, most: usize) -> usize {
 }
 
 /// A tick of a linear axis whose largest value is `largest`, with the digits that the step needs.
-fn decimal_label(value: f64, step: f64, largest: f64) -> String {
+pub(super) fn decimal_label(value: f64, step: f64, largest: f64) -> String {
     let exponent = |number: f64| (number.log10() + 1e-9).floor() as i32;
     if value == 0.0 {
         "0".into()

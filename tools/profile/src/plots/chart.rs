@@ -15,23 +15,43 @@ use super::axis::Axis;
 pub(super) const WIDTH: u32 = 800;
 pub(super) const HEIGHT: u32 = 500;
 
-/// Plotters puts everything on whole units, which makes steps of gentle slopes. A picture is
-/// therefore drawn this many times larger, and shown at its size by the header of the SVG.
-const UNITS: i32 = 10;
-
 /// Blue, sky blue, vermillion: the colours of Okabe and Ito stay apart for every kind of colour
 /// vision.
 pub(super) const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xB2);
 pub(super) const SKY: RGBColor = RGBColor(0x56, 0xB4, 0xE9);
 pub(super) const VERMILLION: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
+/// The colours of several things side by side, of Okabe and Ito too; their yellow would not be seen on white.
+pub(super) const SERIES: [RGBColor; 7] = [
+    RGBColor(0x00, 0x00, 0x00),
+    BLUE,
+    VERMILLION,
+    RGBColor(0x00, 0x9E, 0x73),
+    RGBColor(0xCC, 0x79, 0xA7),
+    RGBColor(0xE6, 0x9F, 0x00),
+    SKY,
+];
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 pub(super) const GREY: RGBColor = RGBColor(0x5A, 0x5A, 0x5A);
-const RULE: RGBColor = RGBColor(0xE4, 0xE4, 0xE4);
+pub(super) const RULE: RGBColor = RGBColor(0xE4, 0xE4, 0xE4);
 
 /// Heights of the lines above the plot, from the top of the sheet.
 const TITLE_HEIGHT: f64 = 28.0;
 const SUBTITLE_HEIGHT: f64 = 50.0;
-const LEGEND_HEIGHT: f64 = 74.0;
+
+/// A sheet, in pixels.
+#[derive(Clone, Copy)]
+pub(super) struct Paper {
+    pub width: u32,
+    pub height: u32,
+    /// Where the legend stands, from the top.
+    pub legend: f64,
+}
+
+/// A picture with a title.
+pub(super) const SHEET: Paper = Paper { width: WIDTH, height: HEIGHT, legend: 74.0 };
+
+/// A picture without a title, whose letters can be read at the width of a phone.
+pub(super) const NARROW: Paper = Paper { width: 420, height: 300, legend: 16.0 };
 
 /// Where the plot area lies on the sheet, in pixels.
 pub(super) struct Area {
@@ -66,6 +86,16 @@ pub(super) struct Entry {
     pub width: f64,
 }
 
+/// One entry of the legend beside a plot.
+pub(super) struct SideEntry {
+    pub name: String,
+    pub detail: String,
+    pub colour: RGBColor,
+}
+
+/// From one entry of a legend beside a plot to the next.
+pub(super) const SIDE_ENTRY_HEIGHT: f64 = 40.0;
+
 /// What the sheet says around the plot area.
 pub(super) struct Texts {
     pub title: String,
@@ -74,48 +104,70 @@ pub(super) struct Texts {
     pub y_caption: String,
 }
 
+/// What a sheet is drawn with: an SVG, or pixels.
+pub(super) trait Backend: DrawingBackend<ErrorType = std::io::Error> {
+    /// Plotters puts everything on whole units, which makes steps of gentle slopes. A picture is therefore drawn this many
+    /// times larger than it is shown.
+    const UNITS: i32;
+    /// About how wide a letter is, as a part of the font's size: plain, and bold.
+    const LETTER: [f64; 2];
+}
+
+/// Its header shows an SVG at its size.
+impl Backend for SVGBackend<'_> {
+    const UNITS: i32 = 10;
+    /// Generously: the SVG does not know the fonts of its reader.
+    const LETTER: [f64; 2] = [0.58, 0.66];
+}
+
 /// A sheet under work. Points of curves are positions on the axes, texts stand at pixels.
-pub(super) struct Chart<'a> {
-    sheet: DrawingArea<SVGBackend<'a>, Shift>,
-    plot: DrawingArea<SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
+pub(super) struct Chart<'a, B: Backend = SVGBackend<'a>> {
+    sheet: DrawingArea<B, Shift>,
+    plot: DrawingArea<B, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
     area: &'a Area,
+    paper: Paper,
 }
 
 /// Draws a sheet with its frame and texts, lets `paint` add the curves, and returns the SVG.
 pub(super) fn render(
+    paper: Paper,
     area: &Area,
     axes: (&Axis, &Axis),
     texts: &Texts,
     paint: impl FnOnce(&Chart) -> Result<()>,
 ) -> Result<String> {
     let mut svg = String::new();
-    let size = (WIDTH * UNITS as u32, HEIGHT * UNITS as u32);
-    let sheet = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-    let units = |pixels: &Range<i32>| pixels.start * UNITS..pixels.end * UNITS;
-    let upwards = area.y.end * UNITS..area.y.start * UNITS;
-    let (x_range, y_range) = (axes.0.range.clone(), axes.1.range.clone());
-    let coordinates = Cartesian2d::new(x_range, y_range, (units(&area.x), upwards));
-    let plot = sheet.apply_coord_spec(coordinates);
-    let chart = Chart { sheet, plot, area };
+    let size = [paper.width, paper.height].map(|pixels| pixels * SVGBackend::UNITS as u32);
+    let chart = Chart::new(SVGBackend::with_string(&mut svg, size.into()), paper, area, axes);
     chart.sheet.fill(&WHITE)?;
     chart.frame(axes, texts)?;
     paint(&chart)?;
     chart.sheet.present()?;
     drop(chart);
-    Ok(at_real_size(&svg, size))
+    Ok(at_real_size(&svg, size, paper))
 }
 
 /// The same SVG, shown at the size of the picture; its corners are rounded, because the mitred
 /// ones of a noisy curve reach far beyond its values.
-fn at_real_size(svg: &str, (width, height): (u32, u32)) -> String {
+fn at_real_size(svg: &str, [width, height]: [u32; 2], paper: Paper) -> String {
     let drawn = format!(r#"<svg width="{width}" height="{height}""#);
-    let shown = format!(r#"<svg width="{WIDTH}" height="{HEIGHT}" stroke-linejoin="round""#);
+    let shown = format!(r#"<svg width="{}" height="{}" stroke-linejoin="round""#, paper.width, paper.height);
     svg.replacen(&drawn, &shown, 1)
 }
 
-impl Chart<'_> {
+impl<'a, B: Backend> Chart<'a, B> {
+    /// An empty sheet with a plot of these axes.
+    pub(super) fn new(backend: B, paper: Paper, area: &'a Area, axes: (&Axis, &Axis)) -> Self {
+        let sheet = backend.into_drawing_area();
+        let units = |pixels: &Range<i32>| pixels.start * B::UNITS..pixels.end * B::UNITS;
+        let upwards = area.y.end * B::UNITS..area.y.start * B::UNITS;
+        let (x_range, y_range) = (axes.0.range.clone(), axes.1.range.clone());
+        let plot = sheet.apply_coord_spec(Cartesian2d::new(x_range, y_range, (units(&area.x), upwards)));
+        Self { sheet, plot, area, paper }
+    }
+
     /// Grid, axes, tick labels, captions and heading.
-    fn frame(&self, (x_axis, y_axis): (&Axis, &Axis), texts: &Texts) -> Result<()> {
+    pub(super) fn frame(&self, (x_axis, y_axis): (&Axis, &Axis), texts: &Texts) -> Result<()> {
         let Area { x, y } = self.area;
         for tick in &y_axis.ticks {
             let (_, height) = self.pixel(x_axis.range.start, tick.position);
@@ -131,9 +183,9 @@ impl Chart<'_> {
         }
         let middle = f64::midpoint(left, right);
         self.text(&texts.x_caption, (middle, bottom + 40.0), CAPTION, Align::Middle)?;
-        let widths = y_axis.ticks.iter().map(|tick| text_width(&tick.label, LABEL));
+        let widths = y_axis.ticks.iter().map(|tick| Self::text_width(&tick.label, LABEL));
         let caption = (left - widths.fold(0.0, f64::max) - 24.0).max(10.0);
-        self.upright(&texts.y_caption, (caption, f64::midpoint(y.start as f64, bottom)))?;
+        self.upright(&texts.y_caption, (caption, f64::midpoint(y.start as f64, bottom)), CAPTION, Align::Middle)?;
         self.fitted(&texts.title, (left, TITLE_HEIGHT), TITLE)?;
         self.fitted(&texts.subtitle, (left, SUBTITLE_HEIGHT), CAPTION)
     }
@@ -141,17 +193,22 @@ impl Chart<'_> {
     /// The pixel of a point of the plot.
     pub(super) fn pixel(&self, x: f64, y: f64) -> (f64, f64) {
         let (x, y) = self.plot.map_coordinate(&(x, y));
-        (f64::from(x) / f64::from(UNITS), f64::from(y) / f64::from(UNITS))
+        (f64::from(x) / f64::from(B::UNITS), f64::from(y) / f64::from(B::UNITS))
     }
 
     /// A line through points of the plot.
     pub(super) fn line(&self, points: Vec<(f64, f64)>, colour: &impl Color, width: f64) -> Result<()> {
-        Ok(self.plot.draw(&PathElement::new(points, style(colour, width)))?)
+        Ok(self.plot.draw(&PathElement::new(points, Self::style(colour, width)))?)
     }
 
     /// A filled circle at a point of the plot, `radius` pixels large.
     pub(super) fn dot(&self, point: (f64, f64), radius: f64, colour: &impl Color) -> Result<()> {
-        Ok(self.plot.draw(&Circle::new(point, units(radius), colour.filled()))?)
+        Ok(self.plot.draw(&Circle::new(point, Self::units(radius), colour.filled()))?)
+    }
+
+    /// A filled circle at a pixel of the sheet.
+    pub(super) fn spot(&self, at: (f64, f64), radius: f64, colour: &impl Color) -> Result<()> {
+        Ok(self.sheet.draw(&Circle::new(Self::on_sheet(at), Self::units(radius), colour.filled()))?)
     }
 
     /// A band over the whole height of the plot.
@@ -160,17 +217,22 @@ impl Chart<'_> {
         Ok(self.plot.draw(&Rectangle::new(corners, colour.filled()))?)
     }
 
+    /// A filled rectangle between two points of the plot.
+    pub(super) fn rectangle(&self, corners: [(f64, f64); 2], colour: &impl Color) -> Result<()> {
+        Ok(self.plot.draw(&Rectangle::new(corners, colour.filled()))?)
+    }
+
     /// A dotted level line over the whole width of the plot.
     pub(super) fn dotted(&self, level: f64, x: &Range<f64>, colour: &RGBColor) -> Result<()> {
         let ends = [(x.start, level), (x.end, level)];
-        let dots = DashedPathElement::new(ends, units(2.0), units(4.0), style(colour, 1.5));
+        let dots = DashedPathElement::new(ends, Self::units(2.0), Self::units(4.0), Self::style(colour, 1.5));
         Ok(self.plot.draw(&dots)?)
     }
 
     /// A line through pixels of the sheet.
     pub(super) fn stroke(&self, pixels: &[(f64, f64)], colour: &impl Color, width: f64) -> Result<()> {
-        let points: Vec<_> = pixels.iter().map(|pixel| on_sheet(*pixel)).collect();
-        Ok(self.sheet.draw(&PathElement::new(points, style(colour, width)))?)
+        let points: Vec<_> = pixels.iter().map(|pixel| Self::on_sheet(*pixel)).collect();
+        Ok(self.sheet.draw(&PathElement::new(points, Self::style(colour, width)))?)
     }
 
     /// A thin vertical line over the height of the plot, with a short label above it.
@@ -184,70 +246,99 @@ impl Chart<'_> {
     pub(super) fn legend(&self, entries: &[Entry]) -> Result<()> {
         let mut left = self.area.x.start as f64;
         for entry in entries {
-            let swatch = [(left, LEGEND_HEIGHT), (left + 22.0, LEGEND_HEIGHT)];
+            let swatch = [(left, self.paper.legend), (left + 22.0, self.paper.legend)];
             self.stroke(&swatch, &entry.colour, entry.width)?;
-            self.text(&entry.text, (left + 29.0, LEGEND_HEIGHT), LABEL, Align::Left)?;
-            left += 29.0 + text_width(&entry.text, LABEL) + 18.0;
+            self.text(&entry.text, (left + 29.0, self.paper.legend), LABEL, Align::Left)?;
+            left += 29.0 + Self::text_width(&entry.text, LABEL) + 18.0;
+        }
+        Ok(())
+    }
+
+    /// A cross of two strokes at a pixel.
+    pub(super) fn cross(&self, (x, y): (f64, f64), reach: f64, colour: &impl Color) -> Result<()> {
+        self.stroke(&[(x - reach, y - reach), (x + reach, y + reach)], colour, 2.0)?;
+        self.stroke(&[(x - reach, y + reach), (x + reach, y - reach)], colour, 2.0)
+    }
+
+    /// Entries one below the other right of the plot, from a height on: a stroke, a name, and a line about it in grey.
+    pub(super) fn side_legend(&self, entries: &[SideEntry], top: f64) -> Result<()> {
+        let left = self.area.x.end as f64 + 20.0;
+        for (row, entry) in entries.iter().enumerate() {
+            let height = top + SIDE_ENTRY_HEIGHT * row as f64;
+            self.stroke(&[(left, height), (left + 22.0, height)], &entry.colour, 3.0)?;
+            let name = Font { bold: true, colour: INK, ..LABEL };
+            self.text(&entry.name, (left + 30.0, height), name, Align::Left)?;
+            self.text(&entry.detail, (left + 30.0, height + 16.0), LABEL, Align::Left)?;
         }
         Ok(())
     }
 
     /// A text whose vertical middle is at a pixel.
     pub(super) fn text(&self, text: &str, at: (f64, f64), font: Font, align: Align) -> Result<()> {
-        let style = text_style(font, align);
-        Ok(self.sheet.draw(&Text::new(text, on_sheet(at), style))?)
+        if text.is_empty() {
+            return Ok(());
+        }
+        let style = Self::text_style(font, align);
+        Ok(self.sheet.draw(&Text::new(text, Self::on_sheet(at), style))?)
     }
 
-    /// A caption that reads upwards.
-    fn upright(&self, text: &str, at: (f64, f64)) -> Result<()> {
-        let style = text_style(CAPTION, Align::Middle).transform(FontTransform::Rotate270);
-        Ok(self.sheet.draw(&Text::new(text, on_sheet(at), style))?)
+    /// A text that reads upwards.
+    pub(super) fn upright(&self, text: &str, at: (f64, f64), font: Font, align: Align) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let style = Self::text_style(font, align).transform(FontTransform::Rotate270);
+        Ok(self.sheet.draw(&Text::new(text, Self::on_sheet(at), style))?)
     }
 
     /// A text of the heading: set smaller, then cut, when it would leave the sheet.
     fn fitted(&self, text: &str, at: (f64, f64), font: Font) -> Result<()> {
-        let room = f64::from(WIDTH) - at.0 - 10.0;
-        let shrink = (room / text_width(text, font)).clamp(0.7, 1.0);
+        let room = f64::from(self.paper.width) - at.0 - 10.0;
+        let shrink = (room / Self::text_width(text, font)).clamp(0.7, 1.0);
         let font = Font { size: font.size * shrink, ..font };
-        let letters = (room / text_width("x", font)) as usize;
+        let letters = (room / Self::text_width("x", font)) as usize;
         if text.chars().count() <= letters {
             return self.text(text, at, font, Align::Left);
         }
         let cut: String = text.chars().take(letters - 1).collect();
         self.text(&format!("{cut}…"), at, font, Align::Left)
     }
-}
 
-/// About how wide a text is, generously: the SVG does not know the fonts of its reader.
-fn text_width(text: &str, font: Font) -> f64 {
-    let letter = if font.bold { 0.66 } else { 0.58 };
-    text.chars().count() as f64 * letter * font.size
-}
+    fn style(colour: &impl Color, width: f64) -> ShapeStyle {
+        colour.stroke_width(Self::units(width) as u32)
+    }
 
-fn style(colour: &impl Color, width: f64) -> ShapeStyle {
-    colour.stroke_width(units(width) as u32)
-}
+    fn text_style(font: Font, align: Align) -> TextStyle<'static> {
+        let weight = if font.bold { FontStyle::Bold } else { FontStyle::Normal };
+        let horizontal = match align {
+            Align::Left => HPos::Left,
+            Align::Middle => HPos::Center,
+            Align::Right => HPos::Right,
+        };
+        // Plotters writes 1/1.24 of the size that it is given.
+        let size = font.size * f64::from(B::UNITS) * 1.24;
+        TextStyle {
+            font: FontDesc::new(FontFamily::SansSerif, size, weight),
+            color: font.colour.to_backend_color(),
+            pos: Pos::new(horizontal, VPos::Center),
+        }
+    }
 
-fn text_style(font: Font, align: Align) -> TextStyle<'static> {
-    let weight = if font.bold { FontStyle::Bold } else { FontStyle::Normal };
-    let horizontal = match align {
-        Align::Left => HPos::Left,
-        Align::Middle => HPos::Center,
-        Align::Right => HPos::Right,
-    };
-    // Plotters writes 1/1.24 of the size that it is given.
-    let size = font.size * f64::from(UNITS) * 1.24;
-    TextStyle {
-        font: FontDesc::new(FontFamily::SansSerif, size, weight),
-        color: font.colour.to_backend_color(),
-        pos: Pos::new(horizontal, VPos::Center),
+    /// About how wide a text is.
+    fn text_width(text: &str, font: Font) -> f64 {
+        text.chars().count() as f64 * B::LETTER[usize::from(font.bold)] * font.size
+    }
+
+    fn units(pixels: f64) -> i32 {
+        (pixels * f64::from(B::UNITS)).round() as i32
+    }
+
+    fn on_sheet((x, y): (f64, f64)) -> (i32, i32) {
+        (Self::units(x), Self::units(y))
     }
 }
 
-fn units(pixels: f64) -> i32 {
-    (pixels * f64::from(UNITS)).round() as i32
-}
-
-fn on_sheet((x, y): (f64, f64)) -> (i32, i32) {
-    (units(x), units(y))
+/// About how wide a text of an SVG is, generously.
+pub(super) fn text_width(text: &str, font: Font) -> f64 {
+    Chart::<SVGBackend>::text_width(text, font)
 }

@@ -1,7 +1,7 @@
 //! How well the gradients of mini-batches of every size point along the full one.
 
 use super::axis::{Axis, Tick, grouped};
-use super::chart::{self, Area, BLUE, Entry, GREY, Texts, VERMILLION};
+use super::chart::{self, Area, BLUE, Entry, GREY, SHEET, Texts, VERMILLION};
 use crate::noise::rounded;
 use anyhow::{Result, ensure};
 use plotters::style::Color;
@@ -61,7 +61,7 @@ pub fn noise_picture(picture: &NoisePicture) -> Result<String> {
         y_caption: "cosine of the angle to the full gradient".into(),
     };
     let area = Area { x: 84..756, y: 130..444 };
-    chart::render(&area, (&x_axis, &y_axis), &texts, |chart| {
+    chart::render(SHEET, &area, (&x_axis, &y_axis), &texts, |chart| {
         chart.legend(&legend(picture))?;
         let mut free_from = f64::NEG_INFINITY;
         for batch in batches {
