@@ -463,30 +463,27 @@ impl<F: for<'t> FnMut(&'t Tape<f64>) -> Var<'t, f64>> Slopes<'_, F> {
     /// Whether the disagreement of `analytic` with the slope over `step` is due to many kinks within a step, as where the bias
     /// of a convolution moves thousands of activations at once.
     ///
-    /// However small a step, some may be within it. But the disagreement then falls with the step until nothing of it is left
-    /// but rounding, which that of a wrong value never does. Where a function is only curved it falls too, but evenly.
+    /// However small a step, some may be within it. But the disagreement then falls with the step until nothing of it is left,
+    /// which that of a wrong value never does. Where a function is only curved it falls too, but evenly. The smaller the step,
+    /// the closer the slopes on both sides and the larger the rounding: it is judged where both together are least.
     fn has_many_kinks(&mut self, position: usize, analytic: f64, here: f64, step: f64) -> Result<bool, Error> {
         let mut before = self.sides(position, here, step)?;
         let (widest, mut reach, mut is_even) = ((analytic - before.mean()).abs(), step, true);
+        let (mut least, mut agrees) = (0.5 * widest, false);
         for _ in 0..SMALLER_STEPS {
             reach /= 10.0;
             let (sides, rounding) = (self.sides(position, here, reach)?, rounding(here, reach));
-            if widest <= 2.0 * rounding {
-                // A constant disagreement as small could not be told from rounding any more.
-                return Ok(false);
-            }
             let [error, error_before] = [sides, before].map(|sides| (analytic - sides.mean()).abs());
             // A tenth of the step makes a tenth of the bend and a hundredth of the error, or about that.
             is_even &= error <= error_before / 30.0 + rounding
                 && (10.0 * sides.bend() - before.bend()).abs() <= 0.1 * before.bend() + 20.0 * rounding;
-            // At a kink the value is one of the two slopes, or lies between; but a wrong one must not.
-            let is_between = sides.distance(analytic) <= rounding + 1e-6 * sides.mean().abs();
-            if is_between && sides.bend() <= widest / 3.0 {
-                return Ok(!is_even);
+            if sides.bend() + rounding < least {
+                least = sides.bend() + rounding;
+                agrees = sides.distance(analytic) <= rounding;
             }
             before = sides;
         }
-        Ok(false)
+        Ok(agrees && !is_even)
     }
 
     /// The slopes behind and ahead over `step`.
