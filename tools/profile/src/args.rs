@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::gradcheck::GradcheckOptions;
+use crate::graph::GraphOptions;
 use crate::resume::Settings;
 use crate::search::SearchOptions;
 use clap::error::ErrorKind;
@@ -68,6 +69,8 @@ pub enum Command {
     Train(Box<TrainOptions>),
     /// Check the gradient of a model: backpropagation against differences, number by number
     Gradcheck(GradcheckOptions),
+    /// Show the computational graph of the lecture's examples or of a model, with every value and gradient
+    Graph(GraphOptions),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
     /// Look for weights by chance: strategy #1 of the lecture, "a first very bad idea solution"
@@ -455,7 +458,8 @@ pub fn parse_positive(text: &str) -> Result<f64, String> {
     parse_number(text, "a number above 0", |number| number > 0.0)
 }
 
-fn parse_not_negative(text: &str) -> Result<f64, String> {
+/// A number that is not negative and that `f32` can hold.
+pub fn parse_not_negative(text: &str) -> Result<f64, String> {
     parse_number(text, "a number that is not negative", |number| number >= 0.0)
 }
 

@@ -10,6 +10,7 @@ mod checkpoint;
 mod contact_sheet;
 mod dataset;
 mod gradcheck;
+mod graph;
 mod interrupt;
 mod lecture;
 mod machine;
@@ -51,6 +52,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
     match command {
         args::Command::Train(options) => train::run(&options),
         args::Command::Gradcheck(options) => gradcheck::run(&options),
+        args::Command::Graph(options) => graph::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
         args::Command::Search(options) => search::run(&options),
     }
