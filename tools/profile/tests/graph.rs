@@ -56,7 +56,7 @@ fn the_product_of_the_slides_is_shown() {
 
 #[test]
 fn every_example_is_drawn() {
-    for (example, wanted) in [("product", "\u{2212}12"), ("neuron", "0.731"), ("svm", "data loss"), ("gates", "max")] {
+    for (example, wanted) in [("product", "\u{2212}12"), ("neuron", "0.7311"), ("svm", "data loss"), ("gates", "max")] {
         let (directory, _, json) = graph(&[example]);
         let texts = texts(&directory);
         assert!(texts.iter().any(|text| text == wanted), "{example}: {texts:?}");

@@ -52,7 +52,7 @@ fn gates(tape: &Tape<f64>) -> Result<&'static str, Error> {
     let values = [("x", 3.0), ("y", -4.0), ("z", 2.0), ("w", -1.0)];
     let [x, y, z, w] = values.map(|(name, value)| tape.scalar(value).named(name));
     ((x * y + z.maximum(w)) * 2.0).named("* 2").backward()?;
-    Ok("2 (x y + max(z, w)): add distributes a gradient, max routes it, mul switches")
+    Ok("f = 2 (x y + max(z, w))")
 }
 
 #[cfg(test)]

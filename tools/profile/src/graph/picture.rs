@@ -71,6 +71,7 @@ fn symbol(op: &str) -> &str {
         "div" => "\u{00f7}",
         "maximum" => "max",
         "minimum" => "min",
+        "permute" => "transpose",
         op => op,
     }
 }
@@ -85,13 +86,13 @@ fn numbers(node: &GraphNode, numbers: &[f64], norm: f64) -> String {
     }
 }
 
-/// A number with three digits that tell something.
+/// A number with four digits that tell something.
 fn number(x: f64) -> String {
     let magnitude = x.abs();
     let text = match magnitude {
         0.0 => "0".into(),
         1e-3..1e5 => {
-            let digits = (2.0 - magnitude.log10().floor()).clamp(0.0, 5.0) as usize;
+            let digits = (3.0 - magnitude.log10().floor()).clamp(0.0, 6.0) as usize;
             let text = format!("{x:.digits$}");
             if digits > 0 { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
         }
@@ -109,12 +110,11 @@ fn text_width(text: &str, size: f64) -> f64 {
 pub fn svg(graph: &Graph, title: &str) -> String {
     let inputs: Vec<Vec<usize>> = graph.nodes.iter().map(|node| node.inputs.clone()).collect();
     let texts: Vec<_> = graph.nodes.iter().map(Texts::new).collect();
-    let last = graph.nodes.last().map_or(String::new(), |node| node.label(graph.nodes.len() - 1));
     let has_norms = texts.iter().any(|texts| texts.value.starts_with("norm"));
     let norms = if has_norms { "; norm: the Euclidean norm of an array" } else { "" };
     let legend = [
         (format!("above an edge: the value{norms}"), GREEN),
-        (format!("below an edge: the gradient, the derivative of {last} by the value"), RED),
+        ("below an edge: the gradient, the derivative of the result by the value".into(), RED),
     ];
     let head = legend.iter().map(|(text, _)| text_width(text, 12.0)).fold(1.15 * text_width(title, 18.0), f64::max);
     let drawing = Drawing::new(layout(&inputs), texts, head);
@@ -282,10 +282,10 @@ mod tests {
         let cases = [
             (0.0, "0"),
             (-4.0, "\u{2212}4"),
-            (0.731_058, "0.731"),
-            (-0.196_611, "\u{2212}0.197"),
+            (0.731_058, "0.7311"),
+            (-0.196_611, "\u{2212}0.1966"),
             (1.58, "1.58"),
-            (2.3966, "2.4"),
+            (2.396_6, "2.397"),
             (1234.5, "1234"),
             (100.0, "100"),
             (3.2e-5, "3.2e\u{2212}5"),
