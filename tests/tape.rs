@@ -183,6 +183,21 @@ fn graphs_show_names_values_and_gradients() {
     assert_eq!(dot.matches("->").count(), 4);
 }
 
+#[test]
+fn graphs_show_the_norms_of_long_arrays() {
+    let tape = Tape::<f64>::new();
+    let x = tape.variable(&Tensor::from_slice([5], &[1.0, -1.0, 1.0, -1.0, 5f64.sqrt()]).unwrap()).named("x");
+    let unused = tape.variable(&Tensor::ones([5]).unwrap()).named("unused");
+    x.square().sum_all().named("f").backward().unwrap();
+    let graph = tape.graph();
+    let node = graph.nodes.iter().find(|node| node.name == "x").unwrap();
+    assert!(node.is_leaf() && (node.norm - 3.0).abs() < 1e-12 && (node.gradient_norm - 6.0).abs() < 1e-12, "{node:?}");
+    assert_eq!(node.value_text(), "[1, -1, 1, -1, ...] norm 3");
+    assert_eq!(node.gradient_text().unwrap(), "[2, -2, 2, -2, ...] norm 6");
+    let node = graph.nodes.iter().find(|node| node.name == "unused").unwrap();
+    assert_eq!((node.gradient_norm, unused.gradient().unwrap()), (0.0, Tensor::zeros([5]).unwrap()));
+}
+
 /// y = x^3, with a derivative that forgets the 3 on one element.
 #[derive(Debug)]
 struct WrongCube;

@@ -21,22 +21,42 @@ pub struct GraphNode {
     pub inputs: Vec<usize>,
     /// Its first few elements.
     pub value: Vec<f64>,
+    /// The Euclidean norm of all its elements.
+    pub norm: f64,
     /// The first few elements of its gradient, if it has one.
     pub gradient: Option<Vec<f64>>,
+    /// The Euclidean norm of all elements of its gradient; 0 if it has none.
+    pub gradient_norm: f64,
 }
 
 impl GraphNode {
-    /// Its name, or `%position`.
-    fn label(&self, position: usize) -> String {
+    /// Its name, or `%position` for the node at that position of the graph.
+    pub fn label(&self, position: usize) -> String {
         if self.name.is_empty() { format!("%{position}") } else { self.name.clone() }
     }
 
-    fn numbers(&self, numbers: &[f64]) -> String {
+    /// Whether it is no operation's result.
+    pub fn is_leaf(&self) -> bool {
+        self.inputs.is_empty()
+    }
+
+    /// Its value as text: all its elements if they are few, else the first ones and the norm.
+    pub fn value_text(&self) -> String {
+        self.numbers(&self.value, self.norm)
+    }
+
+    /// Its gradient as text, if it has one.
+    pub fn gradient_text(&self) -> Option<String> {
+        self.gradient.as_ref().map(|gradient| self.numbers(gradient, self.gradient_norm))
+    }
+
+    fn numbers(&self, numbers: &[f64], norm: f64) -> String {
         let shown: Vec<String> = numbers.iter().map(|x| Number(*x).to_string()).collect();
         let more = self.shape.elements().is_ok_and(|elements| elements > numbers.len());
         match (shown.as_slice(), self.shape.rank()) {
             ([one], 0) => one.clone(),
-            _ => format!("[{}{}]", shown.join(", "), if more { ", ..." } else { "" }),
+            _ if more => format!("[{}, ...] norm {}", shown.join(", "), Number(norm)),
+            _ => format!("[{}]", shown.join(", ")),
         }
     }
 }
@@ -67,6 +87,7 @@ pub struct Graph {
 impl Graph {
     pub(super) fn new<T: Scalar>(recording: &Recording<T>) -> Self {
         let first = |values: &[T]| values.iter().take(SHOWN).map(|x| x.to_f64()).collect();
+        let norm = |values: &[T]| values.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>().sqrt();
         let nodes = recording.nodes().iter().enumerate().map(|(index, node)| GraphNode {
             name: node.name.to_string(),
             op: match (node.kind, &node.op) {
@@ -79,10 +100,12 @@ impl Graph {
             shape: node.shape.clone(),
             inputs: recording.inputs(node).iter().map(|&input| input as usize).collect(),
             value: first(recording.values(index)),
+            norm: norm(recording.values(index)),
             gradient: recording.gradient(index).ok().map(|gradient| match gradient {
                 Some(gradient) => first(gradient),
                 None => vec![0.0; SHOWN.min(node.value.len())],
             }),
+            gradient_norm: recording.gradient(index).ok().flatten().map_or(0.0, norm),
         });
         Self { nodes: nodes.collect() }
     }
@@ -91,8 +114,8 @@ impl Graph {
     pub fn dot(&self) -> String {
         let mut text = String::from("digraph {\n  rankdir=LR;\n  node [shape=box, fontname=\"monospace\"];\n");
         for (position, node) in self.nodes.iter().enumerate() {
-            let gradient = node.gradient.as_ref().map_or(String::new(), |gradient| {
-                format!("<br/><font color=\"#b00020\">{}</font>", escaped(&node.numbers(gradient)))
+            let gradient = node.gradient_text().map_or(String::new(), |gradient| {
+                format!("<br/><font color=\"#b00020\">{}</font>", escaped(&gradient))
             });
             // Writing to a string cannot fail.
             let _ = writeln!(
@@ -101,7 +124,7 @@ impl Graph {
                 escaped(&node.label(position)),
                 escaped(node.op),
                 node.shape,
-                escaped(&node.numbers(&node.value)),
+                escaped(&node.value_text()),
             );
             for input in &node.inputs {
                 let _ = writeln!(text, "  n{input} -> n{position};");
@@ -118,20 +141,23 @@ fn escaped(text: &str) -> String {
 
 impl fmt::Display for Graph {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, node) in self.nodes.iter().enumerate() {
+        let rows = self.nodes.iter().enumerate().map(|(position, node)| {
             let inputs: Vec<String> = node.inputs.iter().map(|&input| self.nodes[input].label(input)).collect();
-            let made = format!("{}({})", node.op, inputs.join(", "));
-            write!(
-                formatter,
-                "{:<12} {made:<28} {:<14} value {}",
+            [
                 node.label(position),
+                format!("{}({})", node.op, inputs.join(", ")),
                 node.shape.to_string(),
-                node.numbers(&node.value)
-            )?;
-            if let Some(gradient) = &node.gradient {
-                write!(formatter, "   gradient {}", node.numbers(gradient))?;
-            }
-            writeln!(formatter)?;
+                format!("value {}", node.value_text()),
+                node.gradient_text().map_or(String::new(), |gradient| format!("gradient {gradient}")),
+            ]
+        });
+        let rows: Vec<_> = rows.collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths = [0, 1, 2, 3].map(width);
+        for row in &rows {
+            let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+            let line = cells.chain([row[4].clone()]).collect::<Vec<_>>().join("  ");
+            writeln!(formatter, "{}", line.trim_end())?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::data::DataOptions;
 use crate::doctor::DoctorOptions;
 use crate::gradcheck::GradcheckOptions;
+use crate::graph::GraphOptions;
 use crate::noise::NoiseOptions;
 use crate::page::PageOptions;
 use crate::predict::PredictOptions;
@@ -85,6 +86,8 @@ pub enum Command {
     Search(SearchOptions),
     /// Check the gradient of a model: backpropagation against differences, number by number
     Gradcheck(GradcheckOptions),
+    /// Show the computational graph of the lecture's examples or of a model, with every value and gradient
+    Graph(GraphOptions),
     /// Measure how well a mini-batch's gradient points along the full one, and what either costs
     Noise(Box<NoiseOptions>),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
@@ -476,7 +479,8 @@ pub fn parse_positive(text: &str) -> Result<f64, String> {
     parse_number(text, "a number above 0", |number| number > 0.0)
 }
 
-fn parse_not_negative(text: &str) -> Result<f64, String> {
+/// A number that is not negative and that `f32` can hold.
+pub fn parse_not_negative(text: &str) -> Result<f64, String> {
     parse_number(text, "a number that is not negative", |number| number >= 0.0)
 }
 

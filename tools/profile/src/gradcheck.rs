@@ -1,5 +1,6 @@
 //! `profile gradcheck`: "always use the analytic gradient, but check the implementation with the numerical gradient".
 
+mod json;
 mod planted;
 mod table;
 
@@ -17,12 +18,12 @@ use crate::settings;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use indicatif::ProgressBar;
+use json::{JsonElement, JsonReport};
 use lanegrad::Loss;
 use lanegrad::data::Dataset;
 use lanegrad::gradcheck::{Differences, Element, GradientCheck, Report, Verdict};
 use lanegrad::init::{Initializer, Scheme};
 use lanegrad::tape::Tape;
-use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
@@ -383,60 +384,5 @@ fn duration(seconds: f64) -> String {
         ..120.0 => format!("{seconds:.1} s"),
         ..7200.0 => format!("{:.0} minutes", seconds / 60.0),
         _ => format!("{:.0} hours", seconds / 3600.0),
-    }
-}
-
-/// The JSON report of a gradient check, version 1.
-///
-/// `elements` are those that were checked, worst first. `worst_error` is the largest relative error of those that are neither at
-/// a kink nor within the rounding of the loss. `table` is there with `--table`: its `loss` is that of W, each row's that of W + h.
-#[derive(Debug, Serialize)]
-struct JsonReport<'a> {
-    version: u32,
-    command: &'static str,
-    isa: &'static str,
-    threads: usize,
-    data: report::Data,
-    model: report::Model,
-    reg: f64,
-    batch_size: u32,
-    seed: u64,
-    step: f64,
-    verdict: &'static str,
-    worst_error: f64,
-    passes: bool,
-    analytic_seconds: f64,
-    numerical_seconds: f64,
-    elements: Vec<JsonElement<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    table: Option<&'a Table>,
-}
-
-/// One checked element.
-#[derive(Debug, Serialize)]
-struct JsonElement<'a> {
-    parameter: &'a str,
-    index: &'a [usize],
-    analytic: f64,
-    numerical: f64,
-    error: f64,
-    within_rounding: bool,
-    verdict: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sides: Option<[f64; 2]>,
-}
-
-impl<'a> From<&'a Element> for JsonElement<'a> {
-    fn from(element: &'a Element) -> Self {
-        Self {
-            parameter: &element.parameter,
-            index: &element.index,
-            analytic: element.analytic,
-            numerical: element.numerical,
-            error: element.error,
-            within_rounding: element.within_rounding,
-            verdict: element.verdict.name(),
-            sides: element.sides,
-        }
     }
 }

@@ -12,6 +12,7 @@ mod data;
 mod dataset;
 mod doctor;
 mod gradcheck;
+mod graph;
 mod interrupt;
 mod json;
 mod lecture;
@@ -69,6 +70,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
         args::Command::Race(options) => race::run(&options),
         args::Command::Search(options) => search::run(&options),
         args::Command::Gradcheck(options) => gradcheck::run(&options),
+        args::Command::Graph(options) => graph::run(&options),
         args::Command::Noise(options) => noise::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
         args::Command::Doctor(options) => doctor::run(&options),

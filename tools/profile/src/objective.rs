@@ -91,7 +91,7 @@ impl Objective {
             Err(error) => tape.fail(error),
         });
         match parts.reduce(|sum, part| sum + part) {
-            Some(sum) => (data + sum.named("R(W)") * self.strength).named("L"),
+            Some(sum) => (data + (sum.named("R(W)") * self.strength).named("* lambda")).named("L"),
             None => data,
         }
     }

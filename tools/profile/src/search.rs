@@ -125,7 +125,7 @@ pub fn run(options: &SearchOptions) -> Result<()> {
     if found.attempts.len() < search.tries {
         let best = found.attempts.last().map_or(f64::INFINITY, |attempt| attempt.best);
         let (made, tries) = (found.attempts.len(), search.tries);
-        return Err(Interrupted(format!("interrupted after attempt {made} of {tries}; best loss {best:.6}")).into());
+        return Err(Interrupted(format!("interrupted after {made} of {tries} attempts; best loss {best:.6}")).into());
     }
     let weights = found.best.as_ref().context("no attempt has a loss that is a number: give a smaller --deviation")?;
     let classifier = classifier(weights, &normalisation)?;
