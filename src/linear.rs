@@ -12,7 +12,7 @@ use lanegrad_kernels::aligned::{AlignedVec, padded_row};
 use lanegrad_kernels::classifier::{self, FOLD_BLOCK, Folded, Linear, Samples, StoreGradient, UpdateWeights};
 use lanegrad_kernels::isa::Scalar;
 use lanegrad_kernels::update::{Momentum, Segment, Sgd, update, update_segments};
-use lanegrad_kernels::{MatMut, MatRef};
+use lanegrad_kernels::{MatMut, MatRef, gemm};
 use rand::SeedableRng;
 use rand_distr::{Distribution, Normal};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -202,7 +202,30 @@ impl<T: Scalar> LinearClassifier<T> {
         let count = images.len().max(1) as f64;
         Ok(Evaluation { loss: total(&losses) / count, accuracy: right as f64 / count })
     }
+
+    /// The scores of all of `images`, N x C, row by row, on the threads of the calling pool.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if the images do not fit the classifier.
+    pub fn scores(&self, images: &Images) -> Result<Vec<T>, Error> {
+        let (c, d) = (self.classes, self.features);
+        let normalisation = classifier::Normalisation::new(&self.mean, &self.scale)?;
+        let weights = MatRef::with_strides(&self.weights, 0, d, c, 1, self.stride as isize)?;
+        let index: Vec<u32> = (0..images.len() as u32).collect();
+        let mut scores = self.bias.repeat(images.len());
+        let mut pixels = vec![T::ZERO; SCORED.min(images.len()) * d];
+        for (index, scores) in index.chunks(SCORED).zip(scores.chunks_mut(SCORED * c.max(1))) {
+            let (n, pixels) = (index.len(), &mut pixels[..index.len() * d]);
+            classifier::gather(samples(images, index)?, normalisation, pixels)?;
+            let pixels = MatRef::row_major(pixels, n, d)?;
+            gemm(T::ONE, pixels, weights, T::ONE, MatMut::row_major(scores, n, c)?)?;
+        }
+        Ok(scores)
+    }
 }
+
+/// Images whose scores are computed at a time.
+const SCORED: usize = 500;
 
 /// The images that `index` names.
 fn samples<'a>(images: &'a Images, index: &'a [u32]) -> Result<Samples<'a, u8>, Error> {

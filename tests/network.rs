@@ -176,6 +176,42 @@ fn a_strength_that_is_no_strength_is_refused() {
     }
 }
 
+/// Of both models: what is scored best is what evaluation counts, and the two agree.
+#[test]
+fn scores_are_those_that_are_evaluated() {
+    let images = small_images(1203);
+    let normalisation = Normalisation::standardize(&images);
+    let mut network = NetworkTrainer::new(affine(&images), Loss::Softmax, 0.01, SGD).unwrap();
+    let classifier = LinearClassifier::new(4, &normalisation, Bias::Separate).unwrap();
+    let mut linear = LinearTrainer::<f64>::new(classifier, Loss::Softmax, 0.01, SGD);
+    for step in 0..20_u32 {
+        let index: Vec<u32> = (0..30 + step).map(|i| (i * 41 + step) % 1203).collect();
+        network.step(&images, &index).unwrap();
+        linear.step(&images, &index).unwrap();
+    }
+    let classifier = linear.classifier();
+    let [of_network, of_linear] = [network.network_mut().scores(&images).unwrap(), classifier.scores(&images).unwrap()];
+    assert_eq!((of_network.len(), of_linear.len()), (1203 * 4, 1203 * 4));
+    let mut right = 0;
+    for (n, (row, other)) in of_network.chunks(4).zip(of_linear.chunks(4)).enumerate() {
+        for (c, (a, b)) in row.iter().zip(other).enumerate() {
+            let pixels = images.image(n).iter().zip(normalisation.mean.iter().zip(&normalisation.scale));
+            let products = pixels.zip(classifier.weights(c)).map(|((&x, (m, s)), w)| (f64::from(x) - m) * s * w);
+            let wanted = classifier.bias()[c] + products.sum::<f64>();
+            assert!((a - wanted).abs() < 1e-10 && (b - wanted).abs() < 1e-10, "{n}, {c}: {a}, {b} for {wanted}");
+        }
+        let best = (0..4).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+        right += usize::from(best == images.labels()[n] as usize);
+    }
+    let evaluated = linear.evaluate(&images).unwrap();
+    assert!((evaluated.accuracy - right as f64 / 1203.0).abs() < 1e-12, "{right}: {evaluated:?}");
+    assert!(network.network_mut().scores(&Images::new(20, 4, 0)).unwrap().is_empty());
+    assert!(linear.classifier().scores(&Images::new(20, 4, 0)).unwrap().is_empty());
+    let mut other = Images::new(21, 4, 1);
+    other.push(&[0; 21], 0).unwrap();
+    assert!(network.network_mut().scores(&other).is_err() && linear.classifier().scores(&other).is_err());
+}
+
 /// Images of 20 features and 4 classes.
 fn small_images(count: usize) -> Images {
     let mut images = Images::new(20, 4, count);

@@ -34,6 +34,7 @@ pub use epilogue::{Bias, Epilogue};
 pub use packed::{PackedMatrix, gemm_packed};
 pub use raw::{dgemm, sgemm};
 
+use crate::caches::caches;
 use crate::dispatch;
 use crate::error::Error;
 use crate::isa::{Isa, Kernel, Lanes, Scalar};
@@ -331,9 +332,8 @@ enum Path {
 
 /// A side of C this short is served by at most two micro-tiles.
 const NARROW: usize = 16;
-/// Bytes of a block of B that stays in a second-level cache where it lies, with much else or alone.
-const NEAR_B: [usize; 2] = [256 * 1024, 1024 * 1024];
-/// Rows of micro-tiles from which on a copy of B pays: where B's rows share a cache set, where B lies near, and far out.
+/// Rows of micro-tiles from which on a copy of B pays: where B's rows share a cache set, where its block fills more than a quarter of
+/// the second-level cache, and where that does not hold it.
 const REUSES: [usize; 3] = [3, 24, 6];
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
@@ -368,11 +368,11 @@ fn blocked<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Path {
     let bytes = Blocking::depth::<S, T>(k).saturating_mul(n).saturating_mul(size_of::<T>());
     let reuses = match bytes {
         _ if is_thrashing(b) => REUSES[0],
-        bytes if bytes <= NEAR_B[0] => usize::MAX,
-        bytes if bytes <= NEAR_B[1] => REUSES[1],
+        bytes if bytes <= caches().second / 4 => usize::MAX,
+        bytes if bytes <= caches().second => REUSES[1],
         _ => REUSES[2],
     };
-    let pack_b = b.col_stride() != 1 || a.rows().div_ceil(S::GEMM_ROWS) > reuses;
+    let pack_b = b.col_stride() != 1 || a.rows().div_ceil(tile_rows::<S, T>(a)) > reuses;
     Path::Blocked { pack_a: packs_a(a, n), pack_b }
 }
 
@@ -388,11 +388,16 @@ fn packs_a<T: Scalar>(a: MatRef<'_, T>, n: usize) -> bool {
 /// Whether many rows, which lie whole pages apart, share each set of the first-level cache.
 fn is_thrashing<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
     let row_bytes = matrix.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
-    matrix.rows() > 2 * WAYS && row_bytes.is_multiple_of(4096)
+    matrix.rows() > 2 * caches().first_ways && row_bytes.is_multiple_of(4096)
 }
 
-/// Lines of a set of the first-level cache.
-const WAYS: usize = 8;
+/// Rows of a micro-tile whose A is read where it lies: at most MR.
+///
+/// Rows whole pages apart share one set of the first-level cache. There, a panel has no more rows than the set has lines, which is
+/// faster than a copy.
+fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>) -> usize {
+    if a.col_stride() == 1 && is_thrashing(a) { caches().first_ways.min(S::GEMM_ROWS) } else { S::GEMM_ROWS }
+}
 
 /// The part of `matrix` that starts at (`row`, `col`) and has `rows` x `cols` elements.
 fn part<T: Scalar>(matrix: MatRef<'_, T>, row: usize, rows: usize, col: usize, cols: usize) -> MatRef<'_, T> {

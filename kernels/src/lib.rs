@@ -10,6 +10,7 @@
 //! | [`pool`] | maximum and average pooling of images and their gradients |
 //! | [`update`] | in-place update rules |
 //! | [`math`] | elementary functions |
+//! | [`caches`] | how large this processor's caches are |
 //! | [`peak`] | the multiply-add rate of this machine |
 //! | [`mod@reference`] | the slow twin of every kernel above |
 //!
@@ -24,6 +25,7 @@
 //! [`aligned::padded_row`] elements apart, in an [`aligned::AlignedVec`].
 
 pub mod aligned;
+pub mod caches;
 pub mod classifier;
 pub mod conv;
 pub mod dispatch;

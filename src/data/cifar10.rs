@@ -12,19 +12,23 @@ use super::{Dataset, Images, Source, is_label};
 use crate::Error;
 
 /// Bytes in an image: three planes, red, green and blue, of 32 rows of 32 pixels.
-const FEATURES: usize = 3 * 32 * 32;
+pub const FEATURES: usize = 3 * 32 * 32;
 
 /// What the labels 0 to 9 mean.
-const CLASS_NAMES: [&str; 10] =
+pub const CLASS_NAMES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
-const TRAIN_FILES: [&str; 5] =
+/// The files to train on, in order.
+pub const TRAIN_FILES: [&str; 5] =
     ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
-const TEST_FILES: [&str; 1] = ["test_batch.bin"];
+/// The file to test on.
+pub const TEST_FILES: [&str; 1] = ["test_batch.bin"];
 
 const RECORDS_PER_FILE: usize = 10_000;
-const RECORD_BYTES: usize = 1 + FEATURES;
-const FILE_BYTES: usize = RECORDS_PER_FILE * RECORD_BYTES;
+/// Bytes of a label and its image.
+pub const RECORD_BYTES: usize = 1 + FEATURES;
+/// Bytes in each of the six files.
+pub const FILE_BYTES: usize = RECORDS_PER_FILE * RECORD_BYTES;
 
 /// Reads the 50,000 + 10,000 images of CIFAR-10 in their official order.
 ///

@@ -52,9 +52,31 @@ impl<T: Scalar> Network<T> {
     /// # Errors
     /// [`Error::Kernel`] if the images do not have as many features as the normalisation, and the errors of the layers.
     pub fn evaluate(&mut self, images: &Images, loss: Loss) -> Result<Evaluation, Error> {
+        self.outside_training(|network| network.evaluate_all(images, loss))
+    }
+
+    /// The scores of all of `images`, (N, classes), row by row, on the threads of the calling pool.
+    ///
+    /// # Errors
+    /// As [`Network::evaluate`].
+    pub fn scores(&mut self, images: &Images) -> Result<Vec<T>, Error> {
+        self.outside_training(|network| {
+            let mut all = Vec::new();
+            let index: Vec<u32> = (0..images.len() as u32).collect();
+            for index in index.chunks(EVALUATED) {
+                network.tape.reset();
+                let [scores, _] = network.record(images, index)?;
+                scores.look(|scores| all.extend_from_slice(scores))?;
+            }
+            Ok(all)
+        })
+    }
+
+    /// What `run` returns, after which the tape is as it was before.
+    fn outside_training<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
         let (was_training, step) = (self.tape.is_training(), self.tape.step());
         self.tape.set_training(false);
-        let result = self.evaluate_all(images, loss);
+        let result = run(self);
         self.tape.reset();
         self.tape.set_training(was_training);
         // What is random in training is keyed by the steps of training alone.

@@ -5,7 +5,8 @@ use super::common::{self, Common};
 use super::epilogue::Epilogue;
 use super::microkernel::{MicroKernel, PanelOfA, Tile, WideKernel};
 use super::pack;
-use super::{Operands, WAYS, is_thrashing, part};
+use super::{Operands, part, tile_rows};
+use crate::caches::caches;
 use crate::groups::groups;
 use crate::isa::{Isa, Lanes, MAX_LANES, Scalar};
 use crate::matrix::{MatMut, MatRef};
@@ -57,7 +58,7 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
         let Operands { alpha, a, b, beta, mut c, epilogue } = operands;
         let (m, n) = c.shape();
         let k = a.cols();
-        let block_cols = if pack_b { blocking.cols.min(n) } else { n };
+        let block_cols = blocking.equal_cols::<S, T>(n);
         for i in (0..m).step_by(blocking.rows) {
             let rows = blocking.rows.min(m - i);
             for p in (0..k).step_by(blocking.depth) {
@@ -112,11 +113,11 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
 
     fn run(self) {
         let (m, n) = self.operands.c.shape();
-        let Blocking { depth, rows, cols } = self.blocking;
+        let Blocking { depth, rows, .. } = self.blocking;
         let own_a = self.pack_a && !matches!(self.common, Common::A(_));
         let own_b = !matches!(self.common, Common::B { .. });
         let a_length = if own_a { pack::a_length(rows.min(m), depth) } else { 0 };
-        let b_cols = if self.pack_b { cols.min(n) } else { n - streamed::<S, T>(n) };
+        let b_cols = if self.pack_b { self.blocking.equal_cols::<S, T>(n) } else { n - streamed::<S, T>(n) };
         let b_length = if own_b { pack::b_length::<S, T>(b_cols, depth) } else { 0 };
         if a_length + b_length == 0 {
             return self.loops(&mut [], &mut []);
@@ -151,9 +152,10 @@ fn panel_of<T: Scalar>(a: MatRef<'_, T>, first: usize) -> PanelOfA<T> {
     PanelOfA { first: a.element(first, 0), stride: if across { a.col_stride() } else { a.row_stride() }, across }
 }
 
-/// Whether C lies further out than in the nearest cache.
+/// Whether C lies further out than in the second-level cache, of which one that fills a quarter is left there by whoever uses it. To ask for
+/// nearer lines costs more than to wait for them.
 fn is_far<T: Scalar>(c: &MatMut<'_, T>) -> bool {
-    c.rows().saturating_mul(c.cols()) > NEAR / size_of::<T>()
+    c.rows().saturating_mul(c.cols()) > caches().second / 4 / size_of::<T>()
 }
 
 /// Columns of a B of `cols` columns that are read where they lie, if B is not packed: all, or those that fill whole tiles.
@@ -196,9 +198,6 @@ impl<'a, T: Scalar> BlockOfB<'a, T> {
     }
 }
 
-/// Bytes of a C that is left in the nearest cache by whoever uses it.
-const NEAR: usize = 16 * 1024;
-
 /// C <- epilogue(alpha A B + beta C) for one block: the loops over micropanels of A, then of B.
 fn macro_kernel<S: Isa, T: Scalar>(
     isa: S,
@@ -235,14 +234,6 @@ fn macro_kernel<S: Isa, T: Scalar>(
     }
 }
 
-/// Rows of a micro-tile whose A is read where it lies: at most MR.
-///
-/// Rows whole pages apart share one set of the first-level cache. There, a panel has no more rows than the set has lines, which is
-/// faster than a copy.
-fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>) -> usize {
-    if a.col_stride() == 1 && is_thrashing(a) { WAYS.min(S::GEMM_ROWS) } else { S::GEMM_ROWS }
-}
-
 /// The tiles of at most MR rows of C, the first and their number given, whose rows of A are `a`, one after the other.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
@@ -273,7 +264,8 @@ fn row_of_tiles<S: Isa, T: Scalar>(
         // The micropanels of A and B have as many steps as B's block has rows, each of `rows` rows and of as many whole
         // vectors as `cols` need, the last of which is not whole if the tile is cut.
         let (depth, target) = (b.view.rows(), c.element(first, j));
-        let tile = Tile { depth, a, b: panel, b_stride, alpha, beta, c: target, c_stride, is_far, rows, cols };
+        let next = if j + cols < n { c.element(first, j + cols) } else { c.element(first + rows, 0) };
+        let tile = Tile { depth, a, b: panel, b_stride, alpha, beta, c: target, c_stride, next, is_far, rows, cols };
         if is_scattered {
             let target = c.reborrow().split_rows(first).1.split_rows(rows).0;
             compute_scattered(isa, &tile, is_cut, target.split_cols(j).1.split_cols(cols).0);

@@ -5,14 +5,22 @@
 //! the block of A (MC x KC) is read once for every block of B and may live further out.
 
 use super::Limits;
+use crate::caches::caches;
 use crate::isa::{Isa, Lanes, Scalar};
 
-/// Bytes of A's micropanel: what of a 32 KiB first-level cache is left when B's rows stream through it.
+/// Bytes of A's micropanel: what of a 32 KiB first-level cache is left when B's rows stream through it. The same on every machine,
+/// since KC decides in which order products are added.
 const A_PANEL_BYTES: usize = 24 * 1024;
-/// Bytes of B's block: three quarters of a 1 MiB second-level cache.
-const B_BLOCK_BYTES: usize = 768 * 1024;
-/// Bytes of A's block.
-const A_BLOCK_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of B's block: three quarters of the second-level cache.
+fn b_block_bytes() -> usize {
+    caches().second / 4 * 3
+}
+
+/// Bytes of A's block: an eighth of the third-level cache, which others may share, but no less than all of the second-level one.
+fn a_block_bytes() -> usize {
+    (caches().third / 8).max(caches().second)
+}
 
 /// Extents of the blocks: KC, MC, NC.
 #[derive(Clone, Copy, Debug)]
@@ -37,10 +45,20 @@ impl Blocking {
         let size = size_of::<T>();
         let depth = Self::depth::<S, T>(k);
         let tile_cols = S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
-        let rows = if pack_a { multiple_below(A_BLOCK_BYTES / (depth * size), S::GEMM_ROWS) } else { usize::MAX };
+        let rows = if pack_a { multiple_below(a_block_bytes() / (depth * size), S::GEMM_ROWS) } else { usize::MAX };
         let cols =
-            if pack_b { multiple_below(B_BLOCK_BYTES / (depth * size), tile_cols).min(4096) } else { usize::MAX };
+            if pack_b { multiple_below(b_block_bytes() / (depth * size), tile_cols).min(4096) } else { usize::MAX };
         Self { depth, rows, cols }
+    }
+
+    /// NC for a B of `n` columns, such that its blocks are nearly equal: a small last one would be copied for little.
+    #[inline(always)]
+    pub fn equal_cols<S: Isa, T: Scalar>(self, n: usize) -> usize {
+        if n <= self.cols {
+            return n;
+        }
+        let tile_cols = S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
+        n.div_ceil(n.div_ceil(self.cols)).next_multiple_of(tile_cols).min(self.cols)
     }
 
     /// Blocks that are no larger than `limits`, rounded up to whole micro-tiles.

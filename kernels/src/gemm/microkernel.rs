@@ -22,7 +22,9 @@ pub(super) struct Tile<T> {
     /// The first element of the tile of C, whose columns are adjacent.
     pub c: *mut T,
     pub c_stride: isize,
-    /// Whether C lies further out than in the nearest cache.
+    /// The first element of the tile of C that comes next.
+    pub next: *const T,
+    /// Whether C lies so far out that its lines are asked for ahead.
     pub is_far: bool,
     /// Rows of C, and columns: more than all vectors but the last have, and at most as many as all have.
     pub rows: usize,
@@ -46,10 +48,11 @@ impl<T: Scalar, const ACROSS: bool, const CUT: bool> TileKernel for MicroKernel<
     #[inline(always)]
     fn run<S: Isa, const ROWS: usize, const VECTORS: usize>(self, isa: S) {
         if self.0.is_far {
-            // The tile to the right comes next: it is on its way while this one is computed.
+            // The next tile is on its way while this one is computed.
             for i in 0..ROWS {
-                for v in VECTORS..2 * VECTORS {
-                    isa.prefetch(self.0.line(i).wrapping_add(v * T::Lanes::<S>::COUNT));
+                let line = self.0.next.wrapping_offset(i as isize * self.0.c_stride);
+                for v in 0..VECTORS {
+                    isa.prefetch(line.wrapping_add(v * T::Lanes::<S>::COUNT));
                 }
             }
         }

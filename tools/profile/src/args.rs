@@ -1,6 +1,9 @@
 //! The command line.
 
+use crate::data::DataOptions;
+use crate::doctor::DoctorOptions;
 use crate::resume::Settings;
+use crate::search::SearchOptions;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -68,8 +71,18 @@ pub enum Command {
     Race(Box<crate::race::RaceOptions>),
     /// See what the step size does: four of them side by side, one gradient and many step sizes, searches
     Sweep(Box<crate::sweep::SweepOptions>),
+    /// Let a trained model guess what is on a picture, or all test images, and see what it takes for what
+    Predict(Box<crate::predict::PredictOptions>),
+    /// Show a finished run on one page for the browser: curves, weights, mistakes, speed, and the command that repeats it
+    Report(crate::page::PageOptions),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
+    /// Look for weights by chance: strategy #1 of the lecture, "a first very bad idea solution"
+    Search(SearchOptions),
+    /// Get CIFAR-10, check it, or write a synthetic set in its layout
+    Data(DataOptions),
+    /// Check that all is well: data, loss, gradient, learning, threads, processor, memory
+    Doctor(DoctorOptions),
 }
 
 /// Where data come from and results go: options of every command that computes something.
@@ -448,6 +461,7 @@ fn parse_number(text: &str, wanted: &str, fits: impl Fn(f64) -> bool) -> Result<
     }
 }
 
+/// A number above 0 that `f32` can hold.
 pub fn parse_positive(text: &str) -> Result<f64, String> {
     parse_number(text, "a number above 0", |number| number > 0.0)
 }

@@ -11,7 +11,7 @@
 //! that none of them has a state beyond the settings and the step.
 
 use crate::model::{Snapshot, Tensors};
-use crate::report::Epoch;
+use crate::report::{Epoch, Replanned};
 use crate::resume::Settings;
 use anyhow::{Context, Result, bail, ensure};
 use lanegrad::data::{Dataset, Images};
@@ -62,6 +62,9 @@ pub struct Record {
     pub tape_step: u64,
     /// The epochs that are over.
     pub epochs: Vec<Epoch>,
+    /// Where the schedule was planned anew; earlier versions did not say.
+    #[serde(default)]
+    pub replanned: Vec<Replanned>,
 }
 
 /// All of a checkpoint.
@@ -249,6 +252,7 @@ mod tests {
             optimizer_steps: 2,
             tape_step: 3,
             epochs: vec![epoch],
+            replanned: vec![Replanned { step: 1, before: 1, now: 2 }],
         };
         let parameters =
             vec![("b".to_owned(), Tensor::ones([3]).unwrap()), ("w".to_owned(), Tensor::ones([2, 3]).unwrap())];

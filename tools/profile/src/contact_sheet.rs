@@ -1,4 +1,9 @@
-//! A PNG contact sheet of small pictures: the templates that a linear classifier has learned, a network's filters.
+//! PNG contact sheets of small pictures: the templates that a linear classifier has learned, a network's filters, images with
+//! the guesses about them.
+
+mod guesses;
+
+pub use guesses::{Group, Layout, sheet_of_guesses};
 
 use anyhow::{Context, Result, ensure};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
@@ -58,6 +63,16 @@ impl Picture {
         let is_whole = width > 0 && rest.is_empty() && pixels.len().is_multiple_of(width) && !pixels.is_empty();
         ensure!(is_whole, "the picture of {label} has {} values, which make no rows of {width} pixels", values.len());
         Ok(Self { label: label.into(), width, pixels: pixels.to_vec() })
+    }
+
+    /// What is written under it.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The picture alone, a pixel for each weight, as a PNG; stretched as on a sheet.
+    pub fn png(&self) -> Result<Vec<u8>> {
+        png_rgb(self.width, self.height(), rescaled(self).as_flattened())
     }
 
     fn height(&self) -> usize {
@@ -201,6 +216,15 @@ impl Sheet {
         self.pixels[at..at + 3].copy_from_slice(&colour);
     }
 
+    /// Covers that part of 255 of a pixel with ink.
+    fn ink(&mut self, x: usize, y: usize, coverage: u8) {
+        let at = 3 * (y * self.width + x);
+        for channel in &mut self.pixels[at..at + 3] {
+            let under = i32::from(*channel);
+            *channel = (under - i32::from(coverage) * (under - i32::from(INK)) / 255) as u8;
+        }
+    }
+
     /// Draws an enlarged picture in the middle of its place.
     fn picture(&mut self, picture: &Picture, left: usize, top: usize) {
         let (pixels, zoom) = (rescaled(picture), picture.zoom());
@@ -227,8 +251,7 @@ impl Sheet {
             let left = left + index * face.letter_width();
             for (y, row) in glyph.iter().flat_map(|glyph| glyph.rows().enumerate()) {
                 for (x, coverage) in row.iter().enumerate() {
-                    let shade = 255 - u32::from(*coverage) * u32::from(255 - INK) / 255;
-                    self.set(left + x, top + y, [shade as u8; 3]);
+                    self.ink(left + x, top + y, *coverage);
                 }
             }
         }

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub const STATUS: u8 = 130;
 
 /// Whether the run was asked to stop.
-#[derive(Clone, Debug)]
+/// The default is that it was not, and never is.
+#[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {

@@ -25,12 +25,8 @@ pub struct Machine {
 impl Machine {
     /// Starts `threads` threads (none given: as many as the processor runs at once) and measures the peak.
     pub fn new(threads: Option<u16>) -> Result<Self> {
-        let count = match threads {
-            Some(count) => count.into(),
-            None => std::thread::available_parallelism().map_or(1, usize::from),
-        };
         let mut machine =
-            Self { cpu: cpu_name(), level: dispatch::level()?, threads: Threads::new(count)?, peak_gflops: 0.0 };
+            Self { cpu: cpu_name(), level: dispatch::level()?, threads: self::threads(threads)?, peak_gflops: 0.0 };
         machine.measure_peak()?;
         Ok(machine)
     }
@@ -42,6 +38,15 @@ impl Machine {
         self.peak_gflops = self.peak_gflops.max(peak);
         Ok(())
     }
+}
+
+/// So many threads; none given: as many as the processor runs at once.
+pub fn threads(count: Option<u16>) -> Result<Threads> {
+    let count = match count {
+        Some(count) => count.into(),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    Ok(Threads::new(count)?)
 }
 
 /// The processor's name as it reports it.

@@ -8,24 +8,34 @@
 mod args;
 mod checkpoint;
 mod contact_sheet;
+mod data;
 mod dataset;
+mod doctor;
 mod interrupt;
+mod json;
 mod lecture;
 mod machine;
 mod model;
+mod names;
 mod output;
+mod page;
 mod plots;
+mod predict;
+mod predictions;
 mod race;
 mod report;
 mod results;
 mod resume;
 mod screen;
+mod search;
 mod settings;
 mod step_times;
+mod steps;
 mod sweep;
 mod train;
 mod trials;
 mod updates;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -52,7 +62,12 @@ fn run(command: args::Command) -> anyhow::Result<()> {
         args::Command::Train(options) => train::run(&options),
         args::Command::Race(options) => race::run(&options),
         args::Command::Sweep(options) => sweep::run(&options),
+        args::Command::Data(options) => data::run(&options),
+        args::Command::Predict(options) => predict::run(&options),
+        args::Command::Report(options) => page::run(&options),
+        args::Command::Doctor(options) => doctor::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
+        args::Command::Search(options) => search::run(&options),
     }
 }
 

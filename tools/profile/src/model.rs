@@ -6,6 +6,7 @@ use crate::settings;
 use anyhow::{Context, Result, ensure};
 use lanegrad::data::{Images, Normalisation};
 use lanegrad::init::{Initializer, Scheme};
+use lanegrad::kernels::isa::Scalar;
 use lanegrad::linear::{LinearClassifier, LinearTrainer};
 use lanegrad::nn::{Sequential, models};
 use lanegrad::optim::Optimizer;
@@ -42,15 +43,30 @@ pub struct Snapshot {
 impl Model {
     /// The model that the options ask for, with its first weights.
     pub fn new(options: &ModelOptions, optimizer: Optimizer, seed: u64, images: &Images) -> Result<Self> {
-        let normalisation = match options.preprocess {
-            Preprocess::Raw => Normalisation::raw(images.features()),
-            Preprocess::Mean => Normalisation::mean(images),
-            Preprocess::Standardize => Normalisation::standardize(images),
-        };
+        Self::build(options, optimizer, seed, (normalisation(options.preprocess, images), images.classes()))
+    }
+
+    /// A model to be given its parameters, for images of `classes` classes.
+    pub fn with_normalisation(
+        options: &ModelOptions,
+        normalisation: Normalisation<f32>,
+        classes: usize,
+    ) -> Result<Self> {
+        // It takes no step: any rule and seed will do.
+        Self::build(options, Optimizer::sgd(1.0), 0, (normalisation, classes))
+    }
+
+    fn build(
+        options: &ModelOptions,
+        optimizer: Optimizer,
+        seed: u64,
+        (normalisation, classes): (Normalisation<f32>, usize),
+    ) -> Result<Self> {
         let (loss, strength) = (options.loss.into(), settings::strength(options));
+        let features = normalisation.mean.len();
         if options.model == ModelName::Linear {
             let bias = options.bias.unwrap_or(BiasName::Separate).into();
-            let mut classifier = LinearClassifier::new(images.classes(), &normalisation, bias)?;
+            let mut classifier = LinearClassifier::new(classes, &normalisation, bias)?;
             if let Some(Init::Normal(deviation)) = options.init {
                 classifier.randomize(deviation, seed)?;
             }
@@ -58,11 +74,11 @@ impl Model {
             return Ok(Self::Linear(Box::new(trainer)));
         }
         let mut tape = Tape::new();
-        let model = layers(options, seed, &mut tape, images)?;
-        let image = if options.model.wants_channels_last() { SQUARE.into() } else { Shape::from(images.features()) };
+        let model = layers(options, seed, &mut tape, (features, classes))?;
+        let image = if options.model.wants_channels_last() { SQUARE.into() } else { Shape::from(features) };
         let network = Network { tape, model: Box::new(model), image, normalisation };
         let trainer = Box::new(NetworkTrainer::new(network, loss, strength, optimizer)?);
-        let multiply_adds = multiply_adds(options, images);
+        let multiply_adds = multiply_adds(options, (features, classes));
         Ok(Self::Network { trainer, multiply_adds })
     }
 
@@ -102,15 +118,7 @@ impl Model {
     /// The parameters, in their order.
     pub fn tensors(&self) -> Result<Tensors> {
         match self {
-            Self::Linear(trainer) => {
-                let classifier = trainer.classifier();
-                let (classes, features) = (classifier.classes(), classifier.features());
-                let weights: Vec<f32> = (0..classes).flat_map(|class| classifier.weights(class).to_vec()).collect();
-                Ok(vec![
-                    ("linear.weight".into(), Tensor::from_slice([classes, features], &weights)?),
-                    ("linear.bias".into(), Tensor::from_slice([classes], classifier.bias())?),
-                ])
-            }
+            Self::Linear(trainer) => linear_tensors(trainer.classifier()),
             Self::Network { trainer, .. } => {
                 let tape = &trainer.network().tape;
                 let mut tensors = Vec::new();
@@ -142,6 +150,25 @@ impl Model {
     /// Goes on from `snapshot`, of a model for the same options.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         let Snapshot { parameters, state, optimizer_steps, tape_step } = snapshot;
+        self.set_parameters(parameters)?;
+        match self {
+            Self::Linear(trainer) => {
+                let [weights, bias] = ["linear.weight", "linear.bias"].map(|name| find(parameters, name));
+                trainer.restore(weights?.values(), bias?.values(), state, *optimizer_steps)?;
+            }
+            Self::Network { trainer, .. } => {
+                trainer.updater_mut().restore(state, *optimizer_steps)?;
+                trainer.network_mut().tape.set_step(*tape_step);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces all parameters.
+    ///
+    /// # Errors
+    /// If those are not the model's, by name and shape. Nothing is changed then.
+    pub fn set_parameters(&mut self, parameters: &Tensors) -> Result<()> {
         let own = self.tensors()?;
         ensure!(own.len() == parameters.len(), "{} parameters instead of {}", parameters.len(), own.len());
         for (name, tensor) in &own {
@@ -151,10 +178,10 @@ impl Model {
         match self {
             Self::Linear(trainer) => {
                 let [weights, bias] = ["linear.weight", "linear.bias"].map(|name| find(parameters, name));
-                trainer.restore(weights?.values(), bias?.values(), state, *optimizer_steps)?;
+                let (state, steps) = (trainer.state(), trainer.steps());
+                trainer.restore(weights?.values(), bias?.values(), &state, steps)?;
             }
             Self::Network { trainer, .. } => {
-                trainer.updater_mut().restore(state, *optimizer_steps)?;
                 let tape = &mut trainer.network_mut().tape;
                 let mut ranges = Vec::new();
                 tape.for_each_parameter(|info| ranges.push((info.name.to_owned(), info.range)));
@@ -162,10 +189,18 @@ impl Model {
                 for (name, range) in ranges {
                     values[range].copy_from_slice(find(parameters, &name)?.values());
                 }
-                tape.set_step(*tape_step);
             }
         }
         Ok(())
+    }
+
+    /// The scores of all of `images`, N x classes, row by row, on the threads of the calling pool. Networks that convolve
+    /// want channels-last images.
+    pub fn scores(&mut self, images: &Images) -> Result<Vec<f32>> {
+        Ok(match self {
+            Self::Linear(trainer) => trainer.classifier().scores(images)?,
+            Self::Network { trainer, .. } => trainer.network_mut().scores(images)?,
+        })
     }
 
     /// Starts to measure where the time of a step goes.
@@ -208,10 +243,7 @@ impl Model {
         let values = weights.values();
         Ok(match (self, weights.shape().extents()) {
             // One row a class.
-            (Self::Linear(_), &[_, features]) => {
-                let rows = values.chunks_exact(features).zip(class_names);
-                rows.map(|(row, name)| Picture::planar(name, row)).collect::<Result<_>>()?
-            }
+            (Self::Linear(_), &[_, features]) => templates(values, features, class_names)?,
             // One column a hidden unit.
             (_, &[_, units]) => (0..units.min(MOST_PICTURES))
                 .map(|unit| {
@@ -231,10 +263,35 @@ impl Model {
     }
 }
 
+/// The weights (C x D) and the bias (C) of a linear classifier.
+pub fn linear_tensors(classifier: &LinearClassifier) -> Result<Tensors> {
+    let (classes, features) = (classifier.classes(), classifier.features());
+    let weights: Vec<f32> = (0..classes).flat_map(|class| classifier.weights(class).to_vec()).collect();
+    Ok(vec![
+        ("linear.weight".into(), Tensor::from_slice([classes, features], &weights)?),
+        ("linear.bias".into(), Tensor::from_slice([classes], classifier.bias())?),
+    ])
+}
+
+/// How the pixels of `images` are normalised.
+pub fn normalisation(preprocess: Preprocess, images: &Images) -> Normalisation<f32> {
+    match preprocess {
+        Preprocess::Raw => Normalisation::raw(images.features()),
+        Preprocess::Mean => Normalisation::mean(images),
+        Preprocess::Standardize => Normalisation::standardize(images),
+    }
+}
+
 /// The tensor of that name.
 fn find<'a>(tensors: &'a Tensors, name: &str) -> Result<&'a Tensor> {
     let found = tensors.iter().find(|(found, _)| found == name);
     found.map(|(_, tensor)| tensor).with_context(|| format!("there is no {name}"))
+}
+
+/// The rows of a linear classifier's weights (C x D) as pictures.
+pub fn templates(weights: &[f32], features: usize, class_names: &[String]) -> Result<Vec<Picture>> {
+    let rows = weights.chunks_exact(features).zip(class_names);
+    rows.map(|(row, name)| Picture::planar(name, row)).collect()
 }
 
 /// Hidden units of an MLP that are shown.
@@ -243,8 +300,13 @@ const MOST_PICTURES: usize = 40;
 /// Height, width and colours of CIFAR-10's images.
 const SQUARE: [usize; 3] = [32, 32, 3];
 
-/// The layers that the options ask for.
-fn layers(options: &ModelOptions, seed: u64, tape: &mut Tape<f32>, images: &Images) -> Result<Sequential> {
+/// The layers of a network that the options ask for, from so many features to so many classes.
+pub fn layers<T: Scalar>(
+    options: &ModelOptions,
+    seed: u64,
+    tape: &mut Tape<T>,
+    (features, classes): (usize, usize),
+) -> Result<Sequential<T>> {
     let scheme = match options.init {
         Some(Init::Normal(deviation)) => Scheme::Normal(deviation),
         Some(Init::Zero) => Scheme::Zero,
@@ -252,22 +314,21 @@ fn layers(options: &ModelOptions, seed: u64, tape: &mut Tape<f32>, images: &Imag
         Some(Init::He) | None => Scheme::He,
     };
     let mut initializer = Initializer::new(scheme, seed);
-    let classes = images.classes();
     Ok(match options.model {
         ModelName::Convnet => models::convnet(tape, classes, &mut initializer)?,
         ModelName::Quick => models::quick(tape, seed)?,
         ModelName::Linear | ModelName::Mlp => {
-            models::mlp(tape, images.features(), &options.hidden(), classes, &mut initializer)?
+            models::mlp(tape, features, &options.hidden(), classes, &mut initializer)?
         }
     })
 }
 
 /// Multiply-adds of each layer with weights, for one image, forward.
-fn multiply_adds(options: &ModelOptions, images: &Images) -> Vec<usize> {
+fn multiply_adds(options: &ModelOptions, (features, classes): (usize, usize)) -> Vec<usize> {
     if options.model.wants_channels_last() {
         // Places times terms times filters of the convolutions that both networks have, then the affine layers.
-        return vec![32 * 32 * 75 * 32, 16 * 16 * 800 * 32, 8 * 8 * 800 * 64, 1024 * 64, 64 * images.classes()];
+        return vec![32 * 32 * 75 * 32, 16 * 16 * 800 * 32, 8 * 8 * 800 * 64, 1024 * 64, 64 * classes];
     }
-    let widths: Vec<usize> = [vec![images.features()], options.hidden(), vec![images.classes()]].concat();
+    let widths: Vec<usize> = [vec![features], options.hidden(), vec![classes]].concat();
     widths.windows(2).map(|pair| pair[0] * pair[1]).collect()
 }

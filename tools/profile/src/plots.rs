@@ -1,9 +1,11 @@
-//! SVG curves of a training run: the loss of every mini-batch, the test accuracy of every epoch.
+//! SVG pictures of a training run: the loss of every mini-batch, the test accuracy and the size of the steps after every
+//! epoch, the confusion matrix of the test images.
 
 mod animation;
 mod axis;
 mod chart;
 mod clip;
+mod confusion;
 pub mod contour;
 pub mod lines;
 pub mod map;
@@ -11,6 +13,11 @@ mod moving;
 pub mod race;
 mod raster;
 pub mod scatter;
+mod search;
+mod update_ratios;
+
+pub use confusion::{ConfusionMatrix, confusion_matrix};
+pub use update_ratios::{UpdateRatios, has_ratios, update_ratios};
 
 use std::ops::Range;
 
@@ -18,7 +25,9 @@ use anyhow::{Result, ensure};
 use plotters::style::{Color, RGBColor};
 
 use axis::{Axis, Scale, grouped, whole_step};
-use chart::{Align, Area, BLUE, CAPTION, Chart, Entry, Font, GREY, LABEL, SKY, Texts, VERMILLION};
+use chart::{Align, Area, BLUE, CAPTION, Chart, Entry, Font, GREY, LABEL, NARROW, SHEET, SKY, Texts, VERMILLION};
+
+pub use search::{SearchCurve, search_curve};
 
 /// Most places across the plot at which a curve is drawn: about one per pixel.
 const COLUMNS: usize = 700;
@@ -28,6 +37,15 @@ const MOST_DOTS: usize = 60;
 
 /// Early in a run the moving average spans about one part in so many of the steps so far.
 const WARM_UP: f64 = 6.0;
+
+/// Where a picture is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// As a file of its own: it says what it shows.
+    Sheet,
+    /// On a page that says what it shows, perhaps on a phone: small, and without a title.
+    Narrow,
+}
 
 /// What a loss curve shows.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +83,7 @@ pub struct AccuracyCurve<'a> {
 ///
 /// The vertical axis is logarithmic when the losses span more than about one and a half powers of
 /// ten. Losses that are not finite leave a gap, marked by a band over the whole height.
-pub fn loss_curve(curve: &LossCurve) -> Result<String> {
+pub fn loss_curve(curve: &LossCurve, format: Format) -> Result<String> {
     ensure!(!curve.losses.is_empty(), "a loss curve needs at least one loss");
     ensure!(curve.steps_per_epoch > 0, "an epoch needs at least one step");
     let steps = curve.losses.len();
@@ -74,13 +92,17 @@ pub fn loss_curve(curve: &LossCurve) -> Result<String> {
     let window = average_window(steps);
     let averages = moving_average(&positions, window);
     let gaps = gaps(&positions);
-    let x_axis = Axis::counting(0.0..steps.max(2) as f64, 0, steps, 8);
+    let (paper, area, most_ticks) = match format {
+        Format::Sheet => (SHEET, Area { x: 84..756, y: 116..444 }, 8),
+        Format::Narrow => (NARROW, Area { x: 56..388, y: 56..248 }, 4),
+    };
+    let x_axis = Axis::counting(0.0..steps.max(2) as f64, 0, steps, most_ticks);
     let y_axis = Axis::around(scale, &positions);
-    let area = Area { x: 84..756, y: 116..444 };
     let legend = loss_legend(&positions, window);
-    chart::render(&area, (&x_axis, &y_axis), &loss_texts(curve, scale), |chart| {
+    let texts = loss_texts(curve, scale, format);
+    chart::render(paper, &area, (&x_axis, &y_axis), &texts, |chart| {
         chart.legend(&legend)?;
-        epoch_ticks(chart, curve, y_axis.range.start)?;
+        epoch_ticks(chart, curve, y_axis.range.start, most_ticks)?;
         for gap in &gaps {
             draw_gap(chart, gap, &y_axis.range)?;
         }
@@ -92,7 +114,7 @@ pub fn loss_curve(curve: &LossCurve) -> Result<String> {
     })
 }
 
-fn loss_texts(curve: &LossCurve, scale: Scale) -> Texts {
+fn loss_texts(curve: &LossCurve, scale: Scale, format: Format) -> Texts {
     let remarks = match (curve.unit, scale) {
         ("", Scale::Linear) => String::new(),
         ("", Scale::Logarithmic) => " (log scale)".into(),
@@ -109,6 +131,17 @@ fn loss_texts(curve: &LossCurve, scale: Scale) -> Texts {
         ),
         x_caption: "step (number of the mini-batch)".into(),
         y_caption: format!("loss{remarks}"),
+    }
+    .fit_for(format)
+}
+
+impl Texts {
+    /// Without a heading where the page has one.
+    fn fit_for(self, format: Format) -> Self {
+        match format {
+            Format::Sheet => self,
+            Format::Narrow => Self { title: String::new(), subtitle: String::new(), ..self },
+        }
     }
 }
 
@@ -140,9 +173,9 @@ fn not_finite_text(positions: &[f64]) -> Option<String> {
 }
 
 /// Light vertical lines at the ends of round numbers of epochs, named above the plot.
-fn epoch_ticks(chart: &Chart, curve: &LossCurve, bottom: f64) -> Result<()> {
+fn epoch_ticks(chart: &Chart, curve: &LossCurve, bottom: f64, most: usize) -> Result<()> {
     let epochs = curve.losses.len() / curve.steps_per_epoch;
-    for epoch in (0..=epochs).step_by(whole_step(epochs, 8)).skip(1) {
+    for epoch in (0..=epochs).step_by(whole_step(epochs, most)).skip(1) {
         let (across, _) = chart.pixel((epoch * curve.steps_per_epoch) as f64, bottom);
         chart.upper_tick(across, &format!("epoch {}", grouped(epoch)))?;
     }
@@ -250,14 +283,18 @@ fn draw_gap(chart: &Chart, gap: &Range<f64>, height: &Range<f64>) -> Result<()> 
 }
 
 /// Draws the test accuracy after each epoch next to the accuracy of guessing, and returns the SVG.
-pub fn accuracy_curve(curve: &AccuracyCurve) -> Result<String> {
+pub fn accuracy_curve(curve: &AccuracyCurve, format: Format) -> Result<String> {
     ensure!(!curve.accuracies.is_empty(), "an accuracy curve needs at least one epoch");
     ensure!(curve.classes > 0, "an accuracy curve needs at least one class");
     let percents: Vec<f64> = curve.accuracies.iter().map(|part| percent(*part)).collect();
     let chance = 100.0 / curve.classes as f64;
     let epochs = percents.len();
     let aside = (epochs as f64 * 0.02).max(0.5);
-    let x_axis = Axis::counting(1.0 - aside..epochs as f64 + aside, 1, epochs, 12);
+    let (paper, area, most_ticks) = match format {
+        Format::Sheet => (SHEET, Area { x: 84..672, y: 84..444 }, 12),
+        Format::Narrow => (NARROW, Area { x: 48..310, y: 20..248 }, 6),
+    };
+    let x_axis = Axis::counting(1.0 - aside..epochs as f64 + aside, 1, epochs, most_ticks);
     let highest = percents.iter().copied().fold(chance, f64::max);
     let y_axis = Axis::linear(0.0, (highest * 1.05).min(100.0));
     let texts = Texts {
@@ -265,9 +302,9 @@ pub fn accuracy_curve(curve: &AccuracyCurve) -> Result<String> {
         subtitle: curve.data.into(),
         x_caption: "epoch".into(),
         y_caption: "test accuracy (%)".into(),
-    };
-    let area = Area { x: 84..672, y: 84..444 };
-    chart::render(&area, (&x_axis, &y_axis), &texts, |chart| {
+    }
+    .fit_for(format);
+    chart::render(paper, &area, (&x_axis, &y_axis), &texts, |chart| {
         chart.dotted(chance, &x_axis.range, &GREY)?;
         draw_runs(chart, &thinned(&percents), &BLUE, 2.0)?;
         if epochs <= MOST_DOTS {

@@ -13,6 +13,7 @@
 //!   "epochs": [{"epoch": 1, "seconds": 0.04, "samples_per_second": 1250000.0, "gflops": 150.0, "peak_fraction": 0.65,
 //!               "train_loss": 1.83, "test_loss": 1.78, "test_accuracy": 0.385,
 //!               "update_to_weight": {"linear.weight": 0.002, "linear.bias": 0.001}}],
+//!   "reproduce": "profile train --epochs 1 --data data/cifar-10-batches-bin",
 //!   "weights_sha256": "..."
 //! }
 //! ```
@@ -30,6 +31,11 @@
 //! * `time` is there with `--time`: for each operation of a step, each way (`pass` is `forward`, `backward` or `update`), how
 //!   often it ran, how long, its share of `time.seconds`, and where they make sense its `gflops`, their fraction of the peak,
 //!   and `gigabytes_per_second`; see `step_times.rs`. It covers the steps of this process, not those before `--resume`.
+//! * `reproduce` is a command for a POSIX shell that trains the same weights from the start, also where this run was resumed;
+//!   options that have their default value are left out. Weights have the same bits at the same `machine.isa`.
+//! * `replanned` is there if a resumed run was given another length and its schedule depends on that (`cosine`, `one-cycle`):
+//!   up to each `step` it was the schedule of a run of `before` steps, from there on that of a run of `now`. `reproduce` then
+//!   plans the last length from the start, and trains other weights.
 //! * `model.name` is `linear`, `mlp`, `convnet` or `quick`.
 //! * `weights_sha256` is of all parameters, as little-endian `f32`: of a linear classifier the weights, class after class,
 //!   then the bias; of a network those of each layer, in order.
@@ -52,9 +58,22 @@ pub struct Report {
     pub batch_size: u32,
     pub seed: u64,
     pub epochs: Vec<Epoch>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproduce: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replanned: Vec<Replanned>,
     pub weights_sha256: String,
+}
+
+/// Where a schedule was planned anew for another length of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Replanned {
+    pub step: u64,
+    pub before: u64,
+    pub now: u64,
 }
 
 /// What it ran on.
@@ -65,6 +84,17 @@ pub struct Machine {
     pub isa: String,
     pub threads: usize,
     pub fma_peak_gflops: f64,
+}
+
+impl From<&crate::machine::Machine> for Machine {
+    fn from(machine: &crate::machine::Machine) -> Self {
+        Self {
+            cpu: machine.cpu.clone(),
+            isa: machine.level.name().into(),
+            threads: machine.threads.count(),
+            fma_peak_gflops: machine.peak_gflops,
+        }
+    }
 }
 
 /// What it learned from: `cifar10` or `synthetic`, and how many images.

@@ -64,7 +64,7 @@ pub fn settings_of(options: &TrainOptions) -> Settings {
 }
 
 /// The value's name on the command line.
-fn name(value: impl ValueEnum) -> String {
+pub fn name(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
@@ -81,6 +81,25 @@ fn options_of(settings: &Settings) -> Result<TrainOptions, String> {
     };
     options.check()?;
     Ok(*options)
+}
+
+/// A command for a POSIX shell that trains the same from the start: all that is not a default, and the data.
+pub fn command_line(options: &TrainOptions, data: &str) -> anyhow::Result<String> {
+    let all = settings_of(options);
+    let mut told = all.clone();
+    for name in all.keys() {
+        let mut fewer = told.clone();
+        fewer.remove(name);
+        if options_of(&fewer).is_ok_and(|options| settings_of(&options) == all) {
+            told = fewer;
+        }
+    }
+    let mut words = vec!["profile".to_owned(), "train".to_owned()];
+    for (name, value) in told {
+        words.extend([format!("--{name}"), value]);
+    }
+    words.extend(["--data".into(), data.into()]);
+    Ok(shlex::try_join(words.iter().map(String::as_str))?)
 }
 
 /// The options of a run that goes on with the settings `kept` after `step` steps, and was told those of `told`.
@@ -140,6 +159,20 @@ mod tests {
             let again = options_of(&settings).unwrap();
             assert_eq!(settings_of(&again), settings, "{line}");
         }
+    }
+
+    #[test]
+    fn a_command_says_what_is_not_a_default() {
+        let command = |line: &str| command_line(&options(line), "synthetic").unwrap();
+        assert_eq!(command("--epochs 10 --lr 3e-3 --bias separate --init zero"), "profile train --data synthetic");
+        assert_eq!(command("--threads 3 --out x --resume y --json z --time"), "profile train --data synthetic");
+        let line =
+            "--batch-size 20 --hidden 7,8 --init xavier --iterations 9 --model mlp --momentum 0.8 --optimizer momentum";
+        assert_eq!(shlex::split(&command(line)).unwrap().join(" "), format!("profile train {line} --data synthetic"));
+        // A default of another model is said.
+        assert_eq!(command("--model quick --reg 1e-4"), "profile train --model quick --reg 0.0001 --data synthetic");
+        let quoted = command_line(&options("--seed 7"), "/a folder/it's").unwrap();
+        assert_eq!(shlex::split(&quoted).unwrap()[2..], ["--seed", "7", "--data", "/a folder/it's"]);
     }
 
     #[test]

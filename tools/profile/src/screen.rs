@@ -29,6 +29,13 @@ pub fn progress_bar(total: u64, noun: &str) -> ProgressBar {
     style.map_or(bar.clone(), |style| bar.with_style(style))
 }
 
+/// A bar of bytes on standard error, if that is a terminal.
+pub fn bytes_bar(total: Option<u64>) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left");
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}
+
 /// `number` with a comma between groups of three digits.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

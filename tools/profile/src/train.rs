@@ -1,30 +1,30 @@
 //! `profile train`.
 
-use crate::args::{BiasName, CheckpointEvery, LossName, ModelName, Preprocess, SampleName, TrainOptions};
+pub mod files;
+
+use crate::args::{CheckpointEvery, SampleName, TrainOptions};
 use crate::checkpoint::{self, Checkpoint, Record, Store};
-use crate::contact_sheet::contact_sheet;
-use crate::dataset::{Loaded, load, source_name};
+use crate::dataset::{Loaded, load};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::Machine;
-use crate::model::{Model, Tensors};
+use crate::model::Model;
+use crate::names::described;
 use crate::output::{Directory, check_writable, write_whole};
-use crate::plots::{AccuracyCurve, LossCurve, accuracy_curve, loss_curve};
-use crate::report::{self, Report};
-use crate::resume::{self, Conflict};
+use crate::report::{self, Replanned, Report};
+use crate::resume::{self, Conflict, Settings};
 use crate::screen::{Screen, counted, grouped, progress_bar};
 use crate::settings;
 use crate::step_times::{self, KernelTimes, Measured};
 use crate::updates;
+use crate::weights;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use lanegrad::data::Dataset;
 use lanegrad::loss::StepLoss;
 use lanegrad::optim::Optimizer;
-use lanegrad::schedule::Schedule;
+use lanegrad::schedule::{Schedule, Shape};
 use lanegrad::tape::Observer;
 use lanegrad::train::{Sampler, Scheduled, steps};
-use safetensors::tensor::{Dtype, TensorView};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -71,14 +71,8 @@ pub fn run(options: &TrainOptions) -> Result<()> {
 
     let report = training.report(&dataset, &machine)?;
     let json = report.to_json()?;
-    let [loss, accuracy] = training.write_curves(&dataset, &output)?;
-    let files = [
-        loss,
-        accuracy,
-        output.write(training.first_layer_file(), &training.first_layer_picture(&dataset)?)?,
-        output.write("weights.safetensors", &training.safetensors()?)?,
-        output.write("report.json", json.as_bytes())?,
-    ];
+    let mut files = training.write(&dataset, &machine, &output)?;
+    files.push(output.write("report.json", json.as_bytes())?);
     if let Some(path) = json_file {
         write_whole(path, json.as_bytes())?;
     }
@@ -94,10 +88,17 @@ pub fn run(options: &TrainOptions) -> Result<()> {
     for path in files.iter().map(PathBuf::as_path).chain(json_file) {
         screen.line(&format!("wrote {}", path.display()))?;
     }
+    screen.line(&format!("all of it on one page: profile report {}", quoted(output.path())))?;
     if options.run.json.as_deref() == Some("-") {
         std::io::stdout().write_all(json.as_bytes())?;
     }
     Ok(())
+}
+
+/// A path as a shell wants it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    shlex::try_quote(&text).map_or_else(|_| text.clone(), Into::into)
 }
 
 /// The options of a run that goes on from `checkpoint`: data and folder are the checkpoint's unless told otherwise.
@@ -137,6 +138,8 @@ struct Training<'a> {
     seconds: f64,
     losses: Vec<StepLoss>,
     epochs: Vec<report::Epoch>,
+    /// Where a schedule that depends on the length of the run was planned anew.
+    replanned: Vec<Replanned>,
     /// How far the last step of an epoch moved each parameter; see [`updates`].
     update_to_weight: BTreeMap<String, f64>,
     /// The times of operations, if they are asked for, and of the steps of this process.
@@ -168,6 +171,7 @@ impl<'a> Training<'a> {
             seconds: 0.0,
             losses: Vec::new(),
             epochs: Vec::new(),
+            replanned: Vec::new(),
             update_to_weight: BTreeMap::new(),
             kernels: options.time.then(KernelTimes::default),
             measured: Duration::ZERO,
@@ -191,6 +195,12 @@ impl<'a> Training<'a> {
             );
         }
         self.model.restore(&snapshot).context("the checkpoint does not fit the model")?;
+        self.replanned = record.replanned;
+        let (step, before, now) = (record.step, self.planned_steps(&record.settings), self.total_steps());
+        let depends_on_length = matches!(self.options.schedule.shape, Shape::Cosine | Shape::OneCycle);
+        if let Some(before) = before.filter(|&before| depends_on_length && before != now) {
+            self.replanned.push(Replanned { step, before, now });
+        }
         (self.step, self.resumed_at, self.seconds) = (record.step, Some(record.step), record.seconds);
         self.resumed_isa = Some(record.isa);
         (self.losses, self.epochs) = (losses, record.epochs);
@@ -222,8 +232,15 @@ impl<'a> Training<'a> {
             optimizer_steps: snapshot.optimizer_steps,
             tape_step: snapshot.tape_step,
             epochs: self.epochs.clone(),
+            replanned: self.replanned.clone(),
         };
         Ok(store.save(&checkpoint::encode(&record, &snapshot, &self.losses)?))
+    }
+
+    /// Steps of the whole run that has these settings.
+    fn planned_steps(&self, settings: &Settings) -> Option<u64> {
+        let number = |name: &str| settings.get(name).and_then(|text| text.parse::<u64>().ok());
+        number("iterations").or_else(|| number("epochs")?.checked_mul(self.sampler.steps_per_epoch()))
     }
 
     /// Steps of the whole run.
@@ -242,23 +259,8 @@ impl<'a> Training<'a> {
             images(dataset.train.features()),
             dataset.train.classes()
         ))?;
-        let loss = match options.model.loss {
-            LossName::Softmax => "softmax cross-entropy",
-            LossName::Hinge => "hinge loss (multiclass SVM, margin 1)",
-        };
-        let pixels = match options.model.preprocess {
-            Preprocess::Raw => "raw pixels",
-            Preprocess::Mean => "pixels minus the mean image",
-            Preprocess::Standardize => "standardised pixels",
-        };
-        let name = match (options.model.model, options.model.bias) {
-            (ModelName::Linear, Some(BiasName::Trick)) => "linear, bias trick".into(),
-            (ModelName::Linear, _) => "linear, separate bias".into(),
-            (ModelName::Mlp, _) => format!("mlp, hidden layers of {:?}", options.model.hidden()),
-            (model, _) => model.name().to_owned(),
-        };
         let parameters = grouped(self.model.parameters() as u64);
-        screen.line(&format!("model      {name}, {loss}, {pixels}, {parameters} parameters"))?;
+        screen.line(&format!("model      {}, {parameters} parameters", described(&options.model)))?;
         let momentum =
             settings::momentum(self.optimizer).map_or(String::new(), |momentum| format!(", momentum {momentum}"));
         let schedule = if options.schedule == Schedule::CONSTANT {
@@ -290,6 +292,12 @@ impl<'a> Training<'a> {
         if let Some(isa) = self.resumed_isa.as_deref().filter(|&isa| isa != machine.level.name()) {
             screen.line(&format!(
                 "           The steps so far were computed at the level {isa}, which may round otherwise."
+            ))?;
+        }
+        if let Some(Replanned { before, now, .. }) = self.replanned.iter().find(|at| Some(at.step) == self.resumed_at) {
+            let (schedule, before, now) = (options.schedule, grouped(*before), grouped(*now));
+            screen.line(&format!(
+                "           The schedule {schedule} was planned for {before} steps; from here on it is that of {now}."
             ))?;
         }
         let at =
@@ -471,12 +479,7 @@ impl<'a> Training<'a> {
         Ok(Report {
             version: 1,
             command: "train".into(),
-            machine: report::Machine {
-                cpu: machine.cpu.clone(),
-                isa: machine.level.name().into(),
-                threads: machine.threads.count(),
-                fma_peak_gflops: machine.peak_gflops,
-            },
+            machine: machine.into(),
             data: report::Data {
                 kind: dataset.source.kind().into(),
                 train: dataset.train.len(),
@@ -498,7 +501,9 @@ impl<'a> Training<'a> {
             seed: self.options.run.seed,
             epochs: self.epochs.clone(),
             time: self.time(machine),
-            weights_sha256: weights_sha256(&self.model.tensors()?),
+            reproduce: Some(resume::command_line(self.options, &self.data.name)?),
+            replanned: self.replanned.clone(),
+            weights_sha256: weights::sha256(&self.model.tensors()?),
         })
     }
 
@@ -520,98 +525,6 @@ impl<'a> Training<'a> {
             Model::Network { .. } => kernels.of_network(times, self.model.parameters(), measured),
         })
     }
-
-    /// Writes the curves of loss and accuracy.
-    fn write_curves(&self, dataset: &Dataset, output: &Directory) -> Result<[PathBuf; 2]> {
-        Ok([
-            output.write("loss.svg", self.loss_picture(dataset)?.as_bytes())?,
-            output.write("accuracy.svg", self.accuracy_picture(dataset)?.as_bytes())?,
-        ])
-    }
-
-    /// All parameters and how pixels are normalised, (pixel - `input.mean`) * `input.scale`, in the safetensors format.
-    fn safetensors(&self) -> Result<Vec<u8>> {
-        let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-        for (name, value) in self.model.tensors()? {
-            tensors.push((name, value.shape().extents().to_vec(), little_endian(value.values())));
-        }
-        let (mean, scale) = self.model.normalisation();
-        for (name, values) in [("input.mean", mean), ("input.scale", scale)] {
-            tensors.push((name.into(), vec![values.len()], little_endian(values)));
-        }
-        let views = tensors
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(safetensors::serialize(views, None)?)
-    }
-
-    /// What was trained, in a picture's title.
-    fn title(&self) -> &'static str {
-        match (self.options.model.model, self.options.model.loss) {
-            (ModelName::Linear, LossName::Softmax) => "softmax classifier",
-            (ModelName::Linear, LossName::Hinge) => "multiclass SVM",
-            (ModelName::Mlp, _) => "multi-layer perceptron",
-            (ModelName::Convnet, _) => "convolutional network",
-            (ModelName::Quick, _) => "cifar10_quick",
-        }
-    }
-
-    fn loss_picture(&self, dataset: &Dataset) -> Result<String> {
-        let losses: Vec<f32> = self.losses.iter().map(|loss| loss.full() as f32).collect();
-        let (loss, unit) = match self.options.model.loss {
-            LossName::Softmax => ("cross-entropy + regularisation", "nats"),
-            LossName::Hinge => ("hinge + regularisation", ""),
-        };
-        loss_curve(&LossCurve {
-            model: self.title(),
-            loss,
-            unit,
-            data: &format!("{}, {} images", source_name(dataset), grouped(dataset.train.len() as u64)),
-            batch_size: self.options.batch_size as usize,
-            steps_per_epoch: self.sampler.steps_per_epoch() as usize,
-            losses: &losses,
-        })
-    }
-
-    fn accuracy_picture(&self, dataset: &Dataset) -> Result<String> {
-        let accuracies: Vec<f64> = self.epochs.iter().map(|epoch| epoch.test_accuracy).collect();
-        accuracy_curve(&AccuracyCurve {
-            model: self.title(),
-            data: &format!("{}, {} test images", source_name(dataset), grouped(dataset.test.len() as u64)),
-            classes: dataset.test.classes(),
-            accuracies: &accuracies,
-        })
-    }
-
-    /// The file of what the first layer looks for.
-    fn first_layer_file(&self) -> &'static str {
-        if self.options.model.model == ModelName::Linear { "templates.png" } else { "filters.png" }
-    }
-
-    fn first_layer_picture(&self, dataset: &Dataset) -> Result<Vec<u8>> {
-        let units = match self.options.model.model {
-            ModelName::Linear => "",
-            ModelName::Mlp => "first hidden units of the ",
-            ModelName::Convnet | ModelName::Quick => "first filters of the ",
-        };
-        let verb = if units.is_empty() { "looks" } else { "look" };
-        let title = format!("What the {units}{} {verb} for, {}", self.title(), source_name(dataset));
-        contact_sheet(&self.model.first_layer(&dataset.class_names)?, &title)
-    }
-}
-
-/// The SHA-256 of all parameters, one after the other, as little-endian `f32`.
-fn weights_sha256(tensors: &Tensors) -> String {
-    let mut hash = Sha256::new();
-    for (_, tensor) in tensors {
-        hash.update(little_endian(tensor.values()));
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn little_endian(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 const TABLE_HEAD: &str = "epoch  train loss  test loss  test acc.  seconds  samples/s  GFLOP/s  of peak";

@@ -18,16 +18,31 @@ fn a_run_without_options_trains_on_the_announced_synthetic_data() {
     names.sort();
     assert_eq!(
         names,
-        ["accuracy.svg", "checkpoint.safetensors", "loss.svg", "report.json", "templates.png", "weights.safetensors"]
+        [
+            "accuracy.svg",
+            "checkpoint.safetensors",
+            "confusion.svg",
+            "loss.svg",
+            "predictions.json",
+            "predictions.png",
+            "report.json",
+            "steps.csv",
+            "templates.png",
+            "updates.svg",
+            "weights.safetensors"
+        ]
     );
     names.retain(|name| name != "checkpoint.safetensors");
     for name in names {
         let line = format!("wrote {}", Path::new("out").join(name).display());
-        assert!(printed.lines().rev().take(5).any(|printed| printed == line), "{line} in\n{printed}");
+        assert!(printed.lines().rev().take(11).any(|printed| printed == line), "{line} in\n{printed}");
     }
 
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-    assert_eq!(keys(&report), "batch_size command data epochs machine model optimizer seed version weights_sha256");
+    assert_eq!(
+        keys(&report),
+        "batch_size command data epochs machine model optimizer reproduce seed version weights_sha256"
+    );
     assert_eq!(keys(&report["machine"]), "cpu fma_peak_gflops isa threads");
     assert_eq!(keys(&report["optimizer"]), "lr name reg");
     assert_eq!(report["version"], 1);
@@ -76,11 +91,17 @@ fn check_weights(out: &Path, hash: &str) {
 }
 
 fn check_pictures(out: &Path) {
-    for (name, title) in [("loss.svg", "Training loss"), ("accuracy.svg", "Test accuracy")] {
+    for (name, title) in [
+        ("loss.svg", "Training loss"),
+        ("accuracy.svg", "Test accuracy"),
+        ("updates.svg", "Size of a step"),
+        ("confusion.svg", "takes for what"),
+    ] {
         let text = fs::read_to_string(out.join(name)).unwrap();
         let picture = roxmltree::Document::parse(&text).unwrap();
         let texts: String = picture.descendants().filter_map(|node| node.text()).collect();
-        assert!(texts.contains(title) && texts.contains("synthetic data"), "{texts}");
+        assert!(texts.contains(title), "{texts}");
+        assert!(texts.contains("synthetic data") || name == "updates.svg", "{texts}");
     }
     let file = std::io::BufReader::new(fs::File::open(out.join("templates.png")).unwrap());
     let picture = png::Decoder::new(file).read_info().unwrap();

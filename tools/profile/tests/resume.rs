@@ -98,9 +98,55 @@ fn resumed_equals_uninterrupted() {
         succeeds(folder.path(), "--resume cut/checkpoint.safetensors --threads 2");
         assert_eq!(weights(folder.path(), "whole"), weights(folder.path(), "cut"), "{model}");
         assert_eq!(timeless(folder.path(), "whole"), timeless(folder.path(), "cut"), "{model}");
-        let [whole, cut] = ["whole", "cut"].map(|out| fs::read(folder.path().join(out).join("loss.svg")).unwrap());
-        assert_eq!(whole, cut, "{model}");
+        for file in ["loss.svg", "updates.svg", "steps.csv", "confusion.svg", "predictions.json"] {
+            let [whole, cut] = ["whole", "cut"].map(|out| fs::read(folder.path().join(out).join(file)).unwrap());
+            assert!(whole == cut, "{model}: {file}");
+        }
     }
+}
+
+/// What a run was, told to a shell, gives the same weights: of a run that was resumed, and longer than it was begun, too.
+#[cfg(unix)]
+#[test]
+fn the_command_that_is_recorded_reproduces_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "--model mlp --hidden 9,4 --optimizer momentum --schedule step:13:0.5 --clip-norm 1 --seed 3";
+    succeeds(folder.path(), &format!("{DATA} {line} --epochs 2 --out cut"));
+    succeeds(folder.path(), "--resume cut/checkpoint.safetensors --epochs 3 --threads 1");
+    let report = timeless(folder.path(), "cut");
+    let command = report["reproduce"].as_str().unwrap();
+    assert!(command.starts_with("profile train ") && !command.contains("resume"), "{command}");
+    let program = assert_cmd::cargo_bin!("profile");
+    let script = command.replacen("profile", &format!("'{}'", program.display()), 1);
+    let status = Command::new("sh").args(["-c", &format!("{script} --out again")]).current_dir(folder.path()).output();
+    assert!(status.unwrap().status.success());
+    assert_eq!(weights(folder.path(), "cut"), weights(folder.path(), "again"));
+    assert_eq!(report, timeless(folder.path(), "again"));
+    assert!(report.get("replanned").is_none());
+}
+
+/// A schedule that ends with the run is another one if the run is made longer, and that is said.
+#[test]
+fn a_schedule_is_planned_anew_for_a_longer_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let begin = |schedule: &str| succeeds(folder.path(), &format!("{DATA} --schedule {schedule} --epochs 2 --out cut"));
+    begin("cosine");
+    let printed = succeeds(folder.path(), "--resume cut/checkpoint.safetensors --epochs 3");
+    assert!(
+        printed.contains("The schedule cosine was planned for 40 steps; from here on it is that of 60."),
+        "{printed}"
+    );
+    let printed = succeeds(folder.path(), "--resume cut/checkpoint.safetensors --iterations 70");
+    assert!(printed.contains("was planned for 60 steps"), "{printed}");
+    let replanned = serde_json::json!([{"step": 40, "before": 40, "now": 60}, {"step": 60, "before": 60, "now": 70}]);
+    assert_eq!(timeless(folder.path(), "cut")["replanned"], replanned);
+    // Neither the same length nor a schedule that goes on as it was is worth a word.
+    let printed = succeeds(folder.path(), "--resume cut/checkpoint.safetensors --iterations 70");
+    assert!(!printed.contains("was planned"), "{printed}");
+    begin("step:30:0.5");
+    let printed = succeeds(folder.path(), "--resume cut/checkpoint.safetensors --epochs 3");
+    assert!(!printed.contains("was planned"), "{printed}");
+    assert!(timeless(folder.path(), "cut").get("replanned").is_none());
 }
 
 /// At every step of three epochs, one of them the last of an epoch, one the first.
@@ -117,7 +163,11 @@ fn it_does_not_matter_where_a_run_is_cut() {
     }
     // Epochs are steps too, and a run that is over can be resumed: it writes its files again.
     succeeds(folder.path(), "--resume cut/checkpoint.safetensors --epochs 3 --out again");
-    assert_eq!(timeless(folder.path(), "whole"), timeless(folder.path(), "again"));
+    let [mut whole, mut again] = ["whole", "again"].map(|out| timeless(folder.path(), out));
+    let commands = [&mut whole, &mut again].map(|report| report["reproduce"].take());
+    assert!(commands[0].as_str().unwrap().contains("--iterations 12"), "{commands:?}");
+    assert!(commands[1].as_str().unwrap().contains("--epochs 3"), "{commands:?}");
+    assert_eq!(whole, again);
 }
 
 /// A step folds the weights as it updates them, a resumed run folds them anew: at every level to the same bits.

@@ -1,7 +1,7 @@
 use super::*;
 
 /// Decodes a PNG of red, green and blue bytes into its width, height and pixels.
-fn decoded(file: &[u8]) -> (usize, usize, Vec<u8>) {
+pub fn decoded(file: &[u8]) -> (usize, usize, Vec<u8>) {
     let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let frame = reader.next_frame(&mut pixels).unwrap();
@@ -14,7 +14,7 @@ fn sheet_of(weights: &[&[f32]], title: &str) -> (usize, usize, Vec<u8>) {
     decoded(&contact_sheet(&pictures, title).unwrap())
 }
 
-fn pixel((width, _, pixels): &(usize, usize, Vec<u8>), x: usize, y: usize) -> [u8; 3] {
+pub fn pixel((width, _, pixels): &(usize, usize, Vec<u8>), x: usize, y: usize) -> [u8; 3] {
     let at = 3 * (y * width + x);
     pixels[at..at + 3].try_into().unwrap()
 }

@@ -37,7 +37,21 @@ pub(super) const RULE: RGBColor = RGBColor(0xE4, 0xE4, 0xE4);
 /// Heights of the lines above the plot, from the top of the sheet.
 const TITLE_HEIGHT: f64 = 28.0;
 const SUBTITLE_HEIGHT: f64 = 50.0;
-const LEGEND_HEIGHT: f64 = 74.0;
+
+/// A sheet, in pixels.
+#[derive(Clone, Copy)]
+pub(super) struct Paper {
+    pub width: u32,
+    pub height: u32,
+    /// Where the legend stands, from the top.
+    pub legend: f64,
+}
+
+/// A picture with a title.
+pub(super) const SHEET: Paper = Paper { width: WIDTH, height: HEIGHT, legend: 74.0 };
+
+/// A picture without a title, whose letters can be read at the width of a phone.
+pub(super) const NARROW: Paper = Paper { width: 420, height: 300, legend: 16.0 };
 
 /// Where the plot area lies on the sheet, in pixels.
 pub(super) struct Area {
@@ -111,43 +125,45 @@ pub(super) struct Chart<'a, B: Backend = SVGBackend<'a>> {
     sheet: DrawingArea<B, Shift>,
     plot: DrawingArea<B, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
     area: &'a Area,
+    paper: Paper,
 }
 
 /// Draws a sheet with its frame and texts, lets `paint` add the curves, and returns the SVG.
 pub(super) fn render(
+    paper: Paper,
     area: &Area,
     axes: (&Axis, &Axis),
     texts: &Texts,
     paint: impl FnOnce(&Chart) -> Result<()>,
 ) -> Result<String> {
     let mut svg = String::new();
-    let size = [WIDTH, HEIGHT].map(|pixels| pixels * SVGBackend::UNITS as u32);
-    let chart = Chart::new(SVGBackend::with_string(&mut svg, size.into()), area, axes);
+    let size = [paper.width, paper.height].map(|pixels| pixels * SVGBackend::UNITS as u32);
+    let chart = Chart::new(SVGBackend::with_string(&mut svg, size.into()), paper, area, axes);
     chart.sheet.fill(&WHITE)?;
     chart.frame(axes, texts)?;
     paint(&chart)?;
     chart.sheet.present()?;
     drop(chart);
-    Ok(at_real_size(&svg, size))
+    Ok(at_real_size(&svg, size, paper))
 }
 
 /// The same SVG, shown at the size of the picture; its corners are rounded, because the mitred
 /// ones of a noisy curve reach far beyond its values.
-fn at_real_size(svg: &str, [width, height]: [u32; 2]) -> String {
+fn at_real_size(svg: &str, [width, height]: [u32; 2], paper: Paper) -> String {
     let drawn = format!(r#"<svg width="{width}" height="{height}""#);
-    let shown = format!(r#"<svg width="{WIDTH}" height="{HEIGHT}" stroke-linejoin="round""#);
+    let shown = format!(r#"<svg width="{}" height="{}" stroke-linejoin="round""#, paper.width, paper.height);
     svg.replacen(&drawn, &shown, 1)
 }
 
 impl<'a, B: Backend> Chart<'a, B> {
     /// An empty sheet with a plot of these axes.
-    pub(super) fn new(backend: B, area: &'a Area, axes: (&Axis, &Axis)) -> Self {
+    pub(super) fn new(backend: B, paper: Paper, area: &'a Area, axes: (&Axis, &Axis)) -> Self {
         let sheet = backend.into_drawing_area();
         let units = |pixels: &Range<i32>| pixels.start * B::UNITS..pixels.end * B::UNITS;
         let upwards = area.y.end * B::UNITS..area.y.start * B::UNITS;
         let (x_range, y_range) = (axes.0.range.clone(), axes.1.range.clone());
         let plot = sheet.apply_coord_spec(Cartesian2d::new(x_range, y_range, (units(&area.x), upwards)));
-        Self { sheet, plot, area }
+        Self { sheet, plot, area, paper }
     }
 
     /// Grid, axes, tick labels, captions and heading.
@@ -169,7 +185,7 @@ impl<'a, B: Backend> Chart<'a, B> {
         self.text(&texts.x_caption, (middle, bottom + 40.0), CAPTION, Align::Middle)?;
         let widths = y_axis.ticks.iter().map(|tick| Self::text_width(&tick.label, LABEL));
         let caption = (left - widths.fold(0.0, f64::max) - 24.0).max(10.0);
-        self.upright(&texts.y_caption, (caption, f64::midpoint(y.start as f64, bottom)))?;
+        self.upright(&texts.y_caption, (caption, f64::midpoint(y.start as f64, bottom)), CAPTION, Align::Middle)?;
         self.fitted(&texts.title, (left, TITLE_HEIGHT), TITLE)?;
         self.fitted(&texts.subtitle, (left, SUBTITLE_HEIGHT), CAPTION)
     }
@@ -201,6 +217,11 @@ impl<'a, B: Backend> Chart<'a, B> {
         Ok(self.plot.draw(&Rectangle::new(corners, colour.filled()))?)
     }
 
+    /// A filled rectangle between two points of the plot.
+    pub(super) fn rectangle(&self, corners: [(f64, f64); 2], colour: &impl Color) -> Result<()> {
+        Ok(self.plot.draw(&Rectangle::new(corners, colour.filled()))?)
+    }
+
     /// A dotted level line over the whole width of the plot.
     pub(super) fn dotted(&self, level: f64, x: &Range<f64>, colour: &RGBColor) -> Result<()> {
         let ends = [(x.start, level), (x.end, level)];
@@ -225,9 +246,9 @@ impl<'a, B: Backend> Chart<'a, B> {
     pub(super) fn legend(&self, entries: &[Entry]) -> Result<()> {
         let mut left = self.area.x.start as f64;
         for entry in entries {
-            let swatch = [(left, LEGEND_HEIGHT), (left + 22.0, LEGEND_HEIGHT)];
+            let swatch = [(left, self.paper.legend), (left + 22.0, self.paper.legend)];
             self.stroke(&swatch, &entry.colour, entry.width)?;
-            self.text(&entry.text, (left + 29.0, LEGEND_HEIGHT), LABEL, Align::Left)?;
+            self.text(&entry.text, (left + 29.0, self.paper.legend), LABEL, Align::Left)?;
             left += 29.0 + Self::text_width(&entry.text, LABEL) + 18.0;
         }
         Ok(())
@@ -254,19 +275,25 @@ impl<'a, B: Backend> Chart<'a, B> {
 
     /// A text whose vertical middle is at a pixel.
     pub(super) fn text(&self, text: &str, at: (f64, f64), font: Font, align: Align) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
         let style = Self::text_style(font, align);
         Ok(self.sheet.draw(&Text::new(text, Self::on_sheet(at), style))?)
     }
 
-    /// A caption that reads upwards.
-    fn upright(&self, text: &str, at: (f64, f64)) -> Result<()> {
-        let style = Self::text_style(CAPTION, Align::Middle).transform(FontTransform::Rotate270);
+    /// A text that reads upwards.
+    pub(super) fn upright(&self, text: &str, at: (f64, f64), font: Font, align: Align) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let style = Self::text_style(font, align).transform(FontTransform::Rotate270);
         Ok(self.sheet.draw(&Text::new(text, Self::on_sheet(at), style))?)
     }
 
     /// A text of the heading: set smaller, then cut, when it would leave the sheet.
     fn fitted(&self, text: &str, at: (f64, f64), font: Font) -> Result<()> {
-        let room = f64::from(WIDTH) - at.0 - 10.0;
+        let room = f64::from(self.paper.width) - at.0 - 10.0;
         let shrink = (room / Self::text_width(text, font)).clamp(0.7, 1.0);
         let font = Font { size: font.size * shrink, ..font };
         let letters = (room / Self::text_width("x", font)) as usize;
@@ -298,7 +325,7 @@ impl<'a, B: Backend> Chart<'a, B> {
     }
 
     /// About how wide a text is.
-    fn text_width(text: &str, font: Font) -> f64 {
+    pub(super) fn text_width(text: &str, font: Font) -> f64 {
         text.chars().count() as f64 * B::LETTER[usize::from(font.bold)] * font.size
     }
 

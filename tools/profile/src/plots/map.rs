@@ -42,7 +42,7 @@ impl Map<'_> {
             x_caption: self.x_caption.clone(),
             y_caption: self.y_caption.clone(),
         };
-        chart::render(&AREA, (&axes[0], &axes[1]), &texts, |chart| {
+        chart::render(chart::SHEET, &AREA, (&axes[0], &axes[1]), &texts, |chart| {
             contour::draw(chart, self.grid, &levels)?;
             if let Some((x, y, name)) = self.centre {
                 chart.dot((x, y), 5.0, &WHITE)?;

@@ -7,7 +7,7 @@ use plotters::style::{RGBColor, WHITE};
 
 use super::animation::{Animation, Palette};
 use super::axis::Axis;
-use super::chart::{self, Area, Backend, Chart, GREY, INK, RULE, SERIES, Texts};
+use super::chart::{self, Area, Backend, Chart, GREY, INK, RULE, SERIES, SHEET, Texts};
 use super::contour::ISOLINE;
 use super::raster::Raster;
 
@@ -41,7 +41,7 @@ pub(super) trait Moving {
 /// The picture after the last step, as an SVG.
 pub(super) fn still<M: Moving>(scene: &M) -> Result<String> {
     let axes = scene.axes();
-    chart::render(&M::AREA, (&axes[0], &axes[1]), &scene.texts(), |chart| {
+    chart::render(SHEET, &M::AREA, (&axes[0], &axes[1]), &scene.texts(), |chart| {
         scene.ground(chart)?;
         scene.trails(chart, 0..scene.steps())?;
         scene.heads(chart, scene.steps())
@@ -53,7 +53,7 @@ pub(super) fn animated<M: Moving>(scene: &M) -> Result<Vec<u8>> {
     let axes = scene.axes();
     let axes = (&axes[0], &axes[1]);
     let mut sheet = Raster::new();
-    let chart = Chart::new(&mut sheet, &M::AREA, axes);
+    let chart = Chart::new(&mut sheet, SHEET, &M::AREA, axes);
     chart.frame(axes, &scene.texts())?;
     scene.ground(&chart)?;
     drop(chart);
@@ -64,10 +64,10 @@ pub(super) fn animated<M: Moving>(scene: &M) -> Result<Vec<u8>> {
     let frames = end.clamp(1, MOST_FRAMES);
     for frame in 0..=frames {
         let step = frame * end / frames;
-        scene.trails(&Chart::new(&mut sheet, &M::AREA, axes), drawn..step)?;
+        scene.trails(&Chart::new(&mut sheet, SHEET, &M::AREA, axes), drawn..step)?;
         drawn = step;
         let mut picture = sheet.clone();
-        scene.heads(&Chart::new(&mut picture, &M::AREA, axes), step)?;
+        scene.heads(&Chart::new(&mut picture, SHEET, &M::AREA, axes), step)?;
         animation.frame(&picture.shown(), if frame == frames { LAST_FRAME } else { FRAME })?;
     }
     animation.finish()

@@ -71,7 +71,7 @@ impl Scatter<'_> {
         };
         let values = || self.spots.iter().filter_map(|spot| spot.value);
         let (low, high) = values().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
-        chart::render(&AREA, (&axis(&self.x), &axis(&self.y)), &texts, |chart| {
+        chart::render(chart::SHEET, &AREA, (&axis(&self.x), &axis(&self.y)), &texts, |chart| {
             let part = |value: f64| if high > low { (value - low) / (high - low) } else { 1.0 };
             let mut spots: Vec<&Spot> = self.spots.iter().collect();
             // The best last, so that nothing covers it.

@@ -53,7 +53,7 @@ fn shows(svg: &str, wanted: &str) {
 
 #[test]
 fn loss_curve_says_what_it_shows() {
-    let svg = loss_curve(&run(&falling(1000))).unwrap();
+    let svg = loss_curve(&run(&falling(1000)), Format::Sheet).unwrap();
     shows(&svg, "Training loss (cross-entropy): softmax <classifier>");
     shows(&svg, "CIFAR-10, 50,000 images  ·  batch size 256  ·  196 steps = 1 epoch");
     shows(&svg, "step (number of the mini-batch)");
@@ -68,7 +68,7 @@ fn loss_curve_says_what_it_shows() {
 #[test]
 fn loss_axis_turns_logarithmic() {
     let losses: Vec<f32> = (0..1500).map(|step| 5.0 + 780.0 * 0.99f32.powi(step)).collect();
-    let svg = loss_curve(&LossCurve { unit: "", ..run(&losses) }).unwrap();
+    let svg = loss_curve(&LossCurve { unit: "", ..run(&losses) }, Format::Sheet).unwrap();
     shows(&svg, "loss (log scale)");
     shows(&svg, "1,000");
 }
@@ -76,14 +76,14 @@ fn loss_axis_turns_logarithmic() {
 #[test]
 fn long_runs_stay_small() {
     let mut losses = falling(100_000);
-    assert!(loss_curve(&run(&losses)).unwrap().len() < 100_000);
+    assert!(loss_curve(&run(&losses), Format::Sheet).unwrap().len() < 100_000);
     for (step, loss) in losses.iter_mut().enumerate() {
         // Columns with and without finite losses take turns: the most pieces there can be.
         if step / 143 % 2 == 0 {
             *loss = f32::NAN;
         }
     }
-    let svg = loss_curve(&run(&losses)).unwrap();
+    let svg = loss_curve(&run(&losses), Format::Sheet).unwrap();
     assert!(svg.len() < 300_000, "{} bytes", svg.len());
     texts(&svg);
 }
@@ -92,35 +92,35 @@ fn long_runs_stay_small() {
 fn losses_that_are_not_finite_are_marked() {
     let mut losses = falling(900);
     losses[600..].fill(f32::NAN);
-    shows(&loss_curve(&run(&losses)).unwrap(), "not finite from step 601 on");
+    shows(&loss_curve(&run(&losses), Format::Sheet).unwrap(), "not finite from step 601 on");
     let mut losses = falling(900);
     losses[100] = f32::INFINITY;
     losses[200] = f32::NEG_INFINITY;
-    shows(&loss_curve(&run(&losses)).unwrap(), "not finite at 2 steps (first: 101)");
-    shows(&loss_curve(&run(&[f32::NAN; 3])).unwrap(), "not finite from step 1 on");
+    shows(&loss_curve(&run(&losses), Format::Sheet).unwrap(), "not finite at 2 steps (first: 101)");
+    shows(&loss_curve(&run(&[f32::NAN; 3]), Format::Sheet).unwrap(), "not finite from step 1 on");
 }
 
 #[test]
 fn few_or_equal_losses_are_drawn() {
-    let single = loss_curve(&run(&[2.3])).unwrap();
+    let single = loss_curve(&run(&[2.3]), Format::Sheet).unwrap();
     texts(&single);
     assert_eq!(single.matches("<circle").count(), 1);
     for losses in [vec![2.3, 2.1], vec![0.0; 300], vec![f32::MAX, f32::MIN], vec![1e-30; 5]] {
-        texts(&loss_curve(&run(&losses)).unwrap());
+        texts(&loss_curve(&run(&losses), Format::Sheet).unwrap());
     }
 }
 
 #[test]
 fn nothing_to_draw_is_refused() {
-    assert!(loss_curve(&run(&[])).is_err());
-    assert!(loss_curve(&LossCurve { steps_per_epoch: 0, ..run(&[1.0]) }).is_err());
-    assert!(accuracy_curve(&tested(&[])).is_err());
-    assert!(accuracy_curve(&AccuracyCurve { classes: 0, ..tested(&[0.5]) }).is_err());
+    assert!(loss_curve(&run(&[]), Format::Sheet).is_err());
+    assert!(loss_curve(&LossCurve { steps_per_epoch: 0, ..run(&[1.0]) }, Format::Sheet).is_err());
+    assert!(accuracy_curve(&tested(&[]), Format::Sheet).is_err());
+    assert!(accuracy_curve(&AccuracyCurve { classes: 0, ..tested(&[0.5]) }, Format::Sheet).is_err());
 }
 
 #[test]
 fn accuracy_curve_names_best_last_and_chance() {
-    let svg = accuracy_curve(&tested(&[0.3788, 0.4125, 0.4098])).unwrap();
+    let svg = accuracy_curve(&tested(&[0.3788, 0.4125, 0.4098]), Format::Sheet).unwrap();
     for wanted in ["Test accuracy: softmax & co", "CIFAR-10", "test accuracy (%)", "epoch"] {
         shows(&svg, wanted);
     }
@@ -131,19 +131,19 @@ fn accuracy_curve_names_best_last_and_chance() {
 
 #[test]
 fn unusual_accuracies_are_drawn() {
-    let svg = accuracy_curve(&tested(&[0.3788])).unwrap();
+    let svg = accuracy_curve(&tested(&[0.3788]), Format::Sheet).unwrap();
     shows(&svg, "37.88 %");
     shows(&svg, "epoch 1");
-    shows(&accuracy_curve(&tested(&[0.2, 0.3])).unwrap(), "best and last");
-    shows(&accuracy_curve(&tested(&[0.3, f64::NAN, 7.0])).unwrap(), "30.00 %");
-    shows(&accuracy_curve(&tested(&[f64::NAN])).unwrap(), "chance");
-    shows(&accuracy_curve(&tested(&[0.9; 500])).unwrap(), "best, epoch 1");
-    shows(&accuracy_curve(&AccuracyCurve { classes: 3, ..tested(&[1.0]) }).unwrap(), "33.3 %");
+    shows(&accuracy_curve(&tested(&[0.2, 0.3]), Format::Sheet).unwrap(), "best and last");
+    shows(&accuracy_curve(&tested(&[0.3, f64::NAN, 7.0]), Format::Sheet).unwrap(), "30.00 %");
+    shows(&accuracy_curve(&tested(&[f64::NAN]), Format::Sheet).unwrap(), "chance");
+    shows(&accuracy_curve(&tested(&[0.9; 500]), Format::Sheet).unwrap(), "best, epoch 1");
+    shows(&accuracy_curve(&AccuracyCurve { classes: 3, ..tested(&[1.0]) }, Format::Sheet).unwrap(), "33.3 %");
 }
 
 #[test]
 fn overlong_headings_are_cut() {
-    let svg = loss_curve(&LossCurve { model: &"model ".repeat(40), ..run(&[1.0]) }).unwrap();
+    let svg = loss_curve(&LossCurve { model: &"model ".repeat(40), ..run(&[1.0]) }, Format::Sheet).unwrap();
     assert!(texts(&svg).iter().any(|text| text.ends_with('…')));
 }
 
@@ -176,4 +176,26 @@ fn marks_keep_their_distance() {
     assert_eq!(spread(&[100.0, 102.0], 38.0, 430.0), [100.0, 138.0]);
     assert_eq!(spread(&[429.0, 400.0, 428.0], 38.0, 430.0), [430.0, 354.0, 392.0]);
     assert_eq!(spread(&[50.0, 200.0], 38.0, 430.0), [50.0, 200.0]);
+}
+
+#[test]
+fn a_search_is_drawn_with_its_best_beside_it() {
+    let losses = [9.4, f32::NAN, 9.1, 8.9, f32::INFINITY, 9.0];
+    let best = [9.4, 9.4, 9.1, 8.9, 8.9, 8.9];
+    let curve = SearchCurve {
+        is_local: false,
+        data: "CIFAR-10 & co",
+        loss: "hinge loss",
+        losses: &losses,
+        best: &best,
+        zero_weights: 9.0,
+    };
+    let svg = search_curve(&curve).unwrap();
+    shows(&svg, "the best of 6 matrices of weights");
+    shows(&svg, "mean hinge loss");
+    shows(&svg, "best, attempt 3");
+    shows(&svg, "8.9000");
+    shows(&search_curve(&SearchCurve { is_local: true, ..curve }).unwrap(), "6 steps, kept if better");
+    texts(&search_curve(&SearchCurve { losses: &[f32::NAN], best: &[f32::INFINITY], ..curve }).unwrap());
+    assert!(search_curve(&SearchCurve { losses: &[], best: &[], ..curve }).is_err());
 }

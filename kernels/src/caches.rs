@@ -1,0 +1,125 @@
+//! The caches of the processor that the program runs on: how large blocks may be.
+//!
+//! What follows from them changes where a product's operands are while it is computed, and no bit of what comes out.
+
+use std::sync::OnceLock;
+
+/// The data caches, as one core sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caches {
+    /// Bytes of the first-level cache.
+    pub first: usize,
+    /// Lines of a set of the first-level cache.
+    pub first_ways: usize,
+    /// Bytes of the second-level cache.
+    pub second: usize,
+    /// Bytes of the third-level cache, 0 if there is none.
+    pub third: usize,
+}
+
+impl Caches {
+    /// What is assumed of a processor that cannot be asked, or whose answer makes no sense.
+    pub const USUAL: Self = Self { first: 32 * 1024, first_ways: 8, second: 1024 * 1024, third: 32 * 1024 * 1024 };
+
+    /// Whether a processor may be like that; hypervisors have been seen to answer with zeros.
+    fn is_likely(self) -> bool {
+        let sizes = [self.first, self.second];
+        (1..=64).contains(&self.first_ways)
+            && self.first <= self.second
+            && sizes.iter().all(|bytes| (8 * 1024..=1 << 30).contains(bytes))
+    }
+}
+
+/// The caches of this processor, asked for once.
+pub fn caches() -> Caches {
+    static CACHES: OnceLock<Caches> = OnceLock::new();
+    *CACHES.get_or_init(|| detect().filter(|caches| caches.is_likely()).unwrap_or(Caches::USUAL))
+}
+
+/// What the processor says, if it can be asked.
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> Option<Caches> {
+    None
+}
+
+/// What the processor says of its caches, one after the other: Intel's leaf 4, or AMD's 8000_001D, which has the same layout
+/// (AMD64 Architecture Programmer's Manual, volume 3, E.4.16).
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Option<Caches> {
+    // Newer compilers know that the instruction is there on every processor of 64 bits.
+    #[allow(unused_unsafe)]
+    let ask = |leaf, index| {
+        // SAFETY: every processor of 64 bits has the instruction.
+        unsafe { std::arch::x86_64::__cpuid_count(leaf, index) }
+    };
+    let vendor = ask(0, 0);
+    // "AuthenticAMD" and "HygonGenuine" by their second words.
+    let is_amd = [*b"enti", *b"nGen"].map(u32::from_le_bytes).contains(&vendor.edx);
+    let leaf = if is_amd { 0x8000_001d } else { 4 };
+    let last = if is_amd { ask(0x8000_0000, 0).eax } else { vendor.eax };
+    if last < leaf {
+        return None;
+    }
+    let mut found = Caches { first: 0, first_ways: 0, second: 0, third: 0 };
+    for index in 0..16 {
+        let answer = ask(leaf, index);
+        let bits = |word: u32, from: u32, count: u32| (word >> from & ((1 << count) - 1)) as usize;
+        let (kind, level) = (bits(answer.eax, 0, 5), bits(answer.eax, 5, 3));
+        let ways = bits(answer.ebx, 22, 10) + 1;
+        let bytes = ways * (bits(answer.ebx, 12, 10) + 1) * (bits(answer.ebx, 0, 12) + 1) * (answer.ecx as usize + 1);
+        match (kind, level) {
+            (0, _) => break,
+            // Kind 2 holds instructions.
+            (2, _) => {}
+            (_, 1) => (found.first, found.first_ways) = (bytes, ways),
+            (_, 2) => found.second = bytes,
+            (_, 3) => found.third = bytes,
+            _ => {}
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonsense_is_not_believed() {
+        assert!(Caches::USUAL.is_likely());
+        for wrong in [
+            Caches { first: 0, ..Caches::USUAL },
+            Caches { first_ways: 0, ..Caches::USUAL },
+            Caches { second: 4096, ..Caches::USUAL },
+            Caches { second: 1 << 40, ..Caches::USUAL },
+        ] {
+            assert!(!wrong.is_likely(), "{wrong:?}");
+        }
+    }
+
+    /// The kernel's own account of the first processor, where it gives one.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_operating_system_says_the_same() {
+        let mut seen = 0;
+        for index in 0..8 {
+            let read = |name: &str| {
+                let path = format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{name}");
+                std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+            };
+            let (Some(level), Some(kind), Some(size)) = (read("level"), read("type"), read("size")) else { break };
+            let bytes = 1024 * size.trim_end_matches('K').parse::<usize>().unwrap();
+            let ours = match (level.as_str(), kind.as_str()) {
+                ("1", "Data") => caches().first,
+                ("2", _) => caches().second,
+                ("3", _) => caches().third,
+                _ => continue,
+            };
+            assert_eq!(ours, bytes, "level {level}");
+            seen += 1;
+        }
+        if seen == 0 {
+            println!("skipped: this system does not describe its caches");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What every model must do, whatever the data are.
+
+use super::{Check, Status, Subject, subset};
+use crate::args::{BiasName, Init, LossName, ModelName, ModelOptions, OptimizerName, UpdateOptions};
+use crate::model::{Model, layers};
+use crate::settings;
+use anyhow::Result;
+use lanegrad::gradcheck::{Differences, GradientCheck, Report, STEP, Verdict};
+use lanegrad::init::{Initializer, Scheme};
+use lanegrad::kernels::parallel::Threads;
+use lanegrad::nn::Layer;
+use lanegrad::optim::Optimizer;
+use lanegrad::tape::Tape;
+use lanegrad::tensor::Tensor;
+
+/// The largest of the weights at which the loss must be that of chance.
+const SMALL: f32 = 1e-6;
+
+/// Images that are learned by heart, the steps that may take, and the mean loss that is left.
+const MEMORISED: usize = 20;
+const MOST_STEPS: u32 = 1000;
+const STEPS_PER_LOOK: u32 = 10;
+const SMALL_LOSS: f64 = 0.02;
+
+/// Images of the gradient check, and elements of each parameter.
+const DIFFERENTIATED: usize = 2;
+const SAMPLES: usize = 8;
+
+/// Images and steps after which one thread and several must agree.
+const COMPARED: usize = 96;
+const COMPARED_STEPS: usize = 3;
+
+impl Subject<'_> {
+    /// The options of a model whose weights are not zero: at zero much that is wrong would not be seen.
+    fn options(&self) -> ModelOptions {
+        let mut options = self.options.clone();
+        if options.model == ModelName::Linear && matches!(options.init, None | Some(Init::Zero)) {
+            options.init = Some(Init::Normal(1e-2));
+        }
+        options
+    }
+
+    fn model(&self, options: &ModelOptions, rule: OptimizerName) -> Result<Model> {
+        let update = UpdateOptions { optimizer: rule, lr: None, momentum: None };
+        Model::new(options, settings::optimizer(options, &update), self.seed, self.images)
+    }
+
+    /// The loss where every class is as likely, or its score as high, as any other: ln C, or C - 1.
+    fn chance(&self) -> f64 {
+        let classes = self.images.classes() as f64;
+        match self.options.loss {
+            LossName::Softmax => classes.ln(),
+            LossName::Hinge => classes - 1.0,
+        }
+    }
+}
+
+/// Small weights give all classes the same score: a loss of ln 10 = 2.3026 for softmax, 9 for hinge.
+pub fn chance_loss(subject: &Subject) -> Result<Check> {
+    let mut model = subject.model(&subject.options(), OptimizerName::Sgd)?;
+    let mut snapshot = model.snapshot()?;
+    let values = || snapshot.parameters.iter().flat_map(|(_, tensor)| tensor.values());
+    let largest = values().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+    for (_, tensor) in &mut snapshot.parameters {
+        tensor.values_mut().iter_mut().for_each(|value| *value *= SMALL / largest);
+    }
+    model.restore(&snapshot)?;
+    let trainer = model.trainer();
+    let found = subject.threads.run(|| trainer.evaluate(subject.images))?.loss;
+    let expected = subject.chance();
+    let formula = match subject.options.loss {
+        LossName::Softmax => format!("ln {}", subject.images.classes()),
+        LossName::Hinge => format!("{} - 1", subject.images.classes()),
+    };
+    let text = format!("{found:.4} at small weights, expected {formula} = {expected:.4}");
+    let advice = "the loss is computed wrongly on this machine; does LANEGRAD_ISA=portable give another?";
+    let is_good = (found - expected).abs() < 1e-3 * expected;
+    Ok(Check::new("chance loss", is_good, text, (Status::Failed, advice)).with_value(found))
+}
+
+/// The regulariser lambda R(W), R the sum of squares of the weights, is added to the loss.
+pub fn regularisation(subject: &Subject) -> Result<Check> {
+    let lambda = match settings::strength(subject.options) {
+        0.0 => 1e-3,
+        strength => strength,
+    };
+    let index: Vec<u32> = (0..subject.images.len() as u32).collect();
+    let loss = |lambda: f64| {
+        let mut model = subject.model(&ModelOptions { reg: Some(lambda), ..subject.options() }, OptimizerName::Sgd)?;
+        let squares = sum_of_squares(&model, subject.options)?;
+        let trainer = model.trainer();
+        Ok::<_, anyhow::Error>((subject.threads.run(|| trainer.step(subject.images, &index))?.full(), squares))
+    };
+    let ((without, _), (with, squares)) = (loss(0.0)?, loss(lambda)?);
+    let (rise, expected) = (with - without, lambda * squares);
+    let text = format!(
+        "raises the loss from {without:.4} to {with:.4}, by {rise:.2e}; expected {lambda:e} times the sum of squares {squares:.3} = {expected:.2e}"
+    );
+    let advice = "the sum of squares of the weights is computed wrongly; does LANEGRAD_ISA=portable give another?";
+    let is_good = rise > 0.0 && (rise - expected).abs() < 1e-3 * expected + 1e-6 * without;
+    Ok(Check::new("regularisation", is_good, text, (Status::Failed, advice)).with_value(rise))
+}
+
+/// The sum of squares of what is regularised: weights, and the bias if it is a column of them.
+fn sum_of_squares(model: &Model, options: &ModelOptions) -> Result<f64> {
+    let all = options.bias == Some(BiasName::Trick);
+    let tensors = model.tensors()?;
+    let weights = tensors.iter().filter(|(_, tensor)| all || tensor.shape().rank() > 1);
+    Ok(weights.flat_map(|(_, tensor)| tensor.values()).map(|&w| f64::from(w) * f64::from(w)).sum())
+}
+
+/// Without regularisation a few images are learned by heart.
+pub fn overfitting(subject: &Subject) -> Result<Check> {
+    let options = ModelOptions { reg: Some(0.0), ..subject.options.clone() };
+    let mut model = subject.model(&options, OptimizerName::Adam)?;
+    let images = subset(subject.images, MEMORISED)?;
+    let index: Vec<u32> = (0..images.len() as u32).collect();
+    let trainer = model.trainer();
+    let (found, steps) = subject.threads.run(|| {
+        let mut steps = 0;
+        loop {
+            let found = trainer.evaluate(&images)?;
+            let is_learned = found.accuracy == 1.0 && found.loss < SMALL_LOSS;
+            if is_learned || steps >= MOST_STEPS || !found.loss.is_finite() {
+                return Ok::<_, lanegrad::Error>((found, steps));
+            }
+            for _ in 0..STEPS_PER_LOOK {
+                trainer.step(&images, &index)?;
+            }
+            steps += STEPS_PER_LOOK;
+        }
+    })?;
+    let text = format!(
+        "{} images by heart after {steps} steps of Adam: accuracy {:.0} %, loss {:.4}; expected 100 % and below {SMALL_LOSS}",
+        images.len(),
+        100.0 * found.accuracy,
+        found.loss
+    );
+    let is_good = found.accuracy == 1.0 && found.loss < SMALL_LOSS;
+    let advice = "a model that cannot learn 20 images cannot learn 50,000: other --init, --preprocess or --hidden";
+    Ok(Check::new("overfitting", is_good, text, (Status::Failed, advice)).with_value(found.loss))
+}
+
+/// Backpropagation agrees with centred differences, in double precision.
+pub fn gradient(subject: &Subject) -> Result<Check> {
+    let options = subject.options();
+    let report = subject.threads.run(|| match options.model {
+        ModelName::Linear => linear_gradient(subject),
+        _ => network_gradient(subject, &options),
+    })?;
+    let kinks = report.elements.iter().filter(|element| element.verdict == Verdict::Kink).count();
+    let kinks = if kinks == 0 { String::new() } else { format!(" ({kinks} at a kink)") };
+    let worst = report.worst_error();
+    let error = if worst == 0.0 {
+        "differ by rounding alone".into()
+    } else {
+        format!("differ by up to {worst:.1e} of themselves, expected below 1e-7")
+    };
+    let slopes = report.elements.len();
+    let text = format!("{slopes} slopes by backpropagation and by differences{kinks} {error}");
+    let advice = "the gradient is computed wrongly on this machine; does LANEGRAD_ISA=portable give another?";
+    Ok(Check::new("gradient", report.passes(), text, (Status::Failed, advice)).with_value(worst))
+}
+
+const GRADIENT_CHECK: GradientCheck =
+    GradientCheck { differences: Differences::Centred, step: STEP, samples: Some(SAMPLES), seed: 0 };
+
+/// Standardised pixels that were drawn (N, `image`), and a label for each row.
+///
+/// No photographs: where those are plain, many maxima are a hair from another one, and differences cross such kinks.
+fn drawn(subject: &Subject, image: &[usize]) -> Result<(Tensor<f64>, Vec<u32>)> {
+    let shape = [&[DIFFERENTIATED], image].concat();
+    let pixels = Initializer::new(Scheme::Normal(1.0), subject.seed).draw(shape.as_slice(), 1, 1)?;
+    let classes = subject.images.classes() as u32;
+    Ok((pixels, (0..DIFFERENTIATED as u32).map(|i| (3 * i + 1) % classes).collect()))
+}
+
+fn linear_gradient(subject: &Subject) -> Result<Report> {
+    let (pixels, labels) = drawn(subject, &[subject.images.features()])?;
+    let mut tape = Tape::new();
+    let (classes, features) = (subject.images.classes(), subject.images.features());
+    let mut initializer = Initializer::new(Scheme::He, subject.seed);
+    let weight = tape.parameter("weight", &initializer.draw([classes, features], features, classes)?)?;
+    let bias = tape.parameter("bias", &Tensor::zeros([classes])?)?;
+    let loss = subject.options.loss.into();
+    Ok(GRADIENT_CHECK.run(&mut tape, |tape| {
+        tape.constant(&pixels).classify(tape.param(weight), tape.param(bias), tape.indices(&labels), loss)
+    })?)
+}
+
+fn network_gradient(subject: &Subject, options: &ModelOptions) -> Result<Report> {
+    let image = if options.model.wants_channels_last() { &[32, 32, 3][..] } else { &[subject.images.features()] };
+    let (pixels, labels) = drawn(subject, image)?;
+    let mut tape = Tape::new();
+    let layers =
+        layers::<f64>(options, subject.seed, &mut tape, (subject.images.features(), subject.images.classes()))?;
+    scale_as_he(&mut tape);
+    Ok(GRADIENT_CHECK.run(&mut tape, |tape| {
+        let (scores, labels) = (layers.forward(tape.constant(&pixels)), tape.indices(&labels));
+        match options.loss {
+            LossName::Softmax => scores.softmax_cross_entropy(labels),
+            LossName::Hinge => scores.hinge(labels),
+        }
+    })?)
+}
+
+/// Gives the weights of each layer a variance of 2 / fan-in.
+///
+/// Then activations are of the order of 1, and a difference crosses few kinks of rectifiers and maxima: with Caffe's first
+/// weights, of a size of 1e-4, one of 1e-5 would cross many.
+fn scale_as_he(tape: &mut Tape<f64>) {
+    let mut weights = Vec::new();
+    tape.for_each_parameter(|info| match info.shape.extents() {
+        [.., outputs] if info.shape.rank() > 1 => weights.push((info.range, *outputs as f64)),
+        _ => {}
+    });
+    let values = tape.parameters_mut();
+    for (range, outputs) in weights {
+        // The mean square times the fan-in.
+        let found = values[range.clone()].iter().map(|w| w * w).sum::<f64>() / outputs;
+        // All zero stays all zero.
+        if found > 0.0 {
+            values[range].iter_mut().for_each(|w| *w *= (2.0 / found).sqrt());
+        }
+    }
+}
+
+/// Steps on one thread and on several leave the same weights, bit by bit.
+pub fn same_bits(subject: &Subject) -> Result<Check> {
+    let several = subject.threads.count().max(2);
+    let alone = after_steps(subject, 1)?;
+    let is_same = alone == after_steps(subject, several)?;
+    let text = format!(
+        "weights after {COMPARED_STEPS} steps on 1 and on {several} threads {}",
+        if is_same { "are the same, bit by bit" } else { "differ; expected the same bits" }
+    );
+    let advice = "results depend on the number of threads: compare runs at the same --threads, and report it";
+    Ok(Check::new("threads", is_same, text, (Status::Failed, advice)))
+}
+
+fn after_steps(subject: &Subject, threads: usize) -> Result<Vec<u32>> {
+    let options = subject.options();
+    let mut model = Model::new(&options, Optimizer::momentum(1e-3), subject.seed, subject.images)?;
+    let count = subject.images.len() as u32;
+    let batches = (0..COMPARED_STEPS).map(|step| {
+        let first = (step * COMPARED) as u32;
+        (first..first + COMPARED as u32).map(|i| i % count).collect::<Vec<_>>()
+    });
+    let trainer = model.trainer();
+    let mut batches = batches.collect::<Vec<_>>().into_iter();
+    Threads::new(threads)?.run(|| batches.try_for_each(|index| trainer.step(subject.images, &index).map(drop)))?;
+    Ok(model.tensors()?.iter().flat_map(|(_, tensor)| tensor.values()).map(|value| value.to_bits()).collect())
+}
