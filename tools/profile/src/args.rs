@@ -75,6 +75,8 @@ pub enum Command {
     Predict(Box<crate::predict::PredictOptions>),
     /// Show a finished run on one page for the browser: curves, weights, mistakes, speed, and the command that repeats it
     Report(crate::page::PageOptions),
+    /// Measure every kernel beside what the processor and its memory can do
+    Roofline(crate::roofline::RooflineOptions),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
     /// Look for weights by chance: strategy #1 of the lecture, "a first very bad idea solution"

@@ -26,6 +26,7 @@ mod race;
 mod report;
 mod results;
 mod resume;
+mod roofline;
 mod screen;
 mod search;
 mod settings;
@@ -66,6 +67,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
         args::Command::Predict(options) => predict::run(&options),
         args::Command::Report(options) => page::run(&options),
         args::Command::Doctor(options) => doctor::run(&options),
+        args::Command::Roofline(options) => roofline::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
         args::Command::Search(options) => search::run(&options),
     }
