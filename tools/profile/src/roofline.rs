@@ -134,7 +134,7 @@ pub fn run(options: &RooflineOptions) -> Result<()> {
         title: "How near each kernel comes to what the machine can do",
         subtitle: format!("{}  ·  {}  ·  {threads}  ·  single precision", machine.cpu, machine.level),
         peak: roofs.peak,
-        bandwidths: &[(roofs.memory, "memory"), (roofs.cache, "second-level cache")],
+        bandwidths: &[(roofs.memory, "memory"), (roofs.cache, "L2 caches")],
         groups: &groups,
     };
     results.file("roofline.svg", picture.draw()?.as_bytes())?;
