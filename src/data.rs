@@ -151,6 +151,16 @@ impl Images {
         &self.pixels[i * self.stride..][..self.features]
     }
 
+    /// The first `count` images, or all if there are fewer.
+    pub fn first(&self, count: usize) -> Self {
+        let count = count.min(self.len());
+        let mut first = Self::new(self.features, self.classes, count);
+        first.pixels.resize(count * self.stride);
+        first.pixels.copy_from_slice(&self.pixels[..count * self.stride]);
+        first.labels.extend_from_slice(&self.labels[..count]);
+        first
+    }
+
     /// The same images with the values of each pixel adjacent, as convolutions want them: what is feature `c P + p` here,
     /// channel c of P pixels, is feature `p channels + c` there.
     ///
@@ -291,6 +301,18 @@ mod tests {
         assert_eq!(images.labels(), [1, 0]);
         assert_eq!(images.pixels().len(), 2 * 64);
         assert!(images.pixels()[3..64].iter().chain(&images.pixels()[67..]).all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn the_first_images_are_a_set_of_their_own() {
+        let mut images = Images::new(3, 2, 3);
+        for i in 0..3 {
+            images.push(&[i, 2, 3], u32::from(i % 2)).unwrap();
+        }
+        let first = images.first(2);
+        assert_eq!((first.len(), first.image(1), first.labels()), (2, &[1, 2, 3][..], &[0, 1][..]));
+        assert_eq!(images.first(9), images);
+        assert!(images.first(0).is_empty());
     }
 
     #[test]

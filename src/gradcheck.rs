@@ -175,6 +175,19 @@ pub struct Element {
     pub within_rounding: bool,
     /// What that means.
     pub verdict: Verdict,
+    /// At a kink, the slopes behind the point and ahead of it, over one step each: the derivative by differences mixes them.
+    pub sides: Option<[f64; 2]>,
+}
+
+impl Element {
+    /// What there is to say beside the verdict, after a comma; nothing, mostly.
+    pub fn note(&self) -> String {
+        match self.sides {
+            _ if self.within_rounding => ", within rounding".into(),
+            Some([behind, ahead]) => format!(", slopes {behind:.2e} behind and {ahead:.2e} ahead"),
+            None => String::new(),
+        }
+    }
 }
 
 /// What a gradient check found.
@@ -221,9 +234,8 @@ impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "{:<24} {:>16} {:>16} {:>10}  verdict", "element", "analytic", "numerical", "error")?;
         for element in self.elements.iter().take(SHOWN) {
-            let Element { parameter, index, analytic, numerical, error, within_rounding, verdict } = element;
-            let (place, note) =
-                (format!("{parameter}{index:?}"), if *within_rounding { ", within rounding" } else { "" });
+            let Element { parameter, index, analytic, numerical, error, verdict, .. } = element;
+            let (place, note) = (format!("{parameter}{index:?}"), element.note());
             writeln!(formatter, "{place:<24} {analytic:>16.9e} {numerical:>16.9e} {error:>10.2e}  {verdict}{note}")?;
         }
         if self.elements.len() > SHOWN {
@@ -284,7 +296,7 @@ impl Default for GradientCheck {
 impl GradientCheck {
     /// Checks the gradient of what `f` records by every parameter of `tape`.
     ///
-    /// `f` is called once for the analytic gradient, then as often as the differences need, and four times more for each
+    /// `f` is called once for the analytic gradient, then as often as the differences need, and up to sixteen times more for each
     /// element that disagrees, to tell an error from a kink. It must compute the same each time it is called: random
     /// operations are keyed by [`Tape::step`], which the check holds still. Nothing is left on the tape but the gradients:
     /// its parameters, buffers and step are what they were, bit by bit, even if `f` panics.
@@ -347,11 +359,13 @@ impl GradientCheck {
         let error = relative_error(analytic, numerical);
         let within_rounding = (analytic - numerical).abs() <= rounding(here, self.step);
         let mut verdict = if within_rounding { Verdict::Good } else { Verdict::of(error) };
-        if verdict != Verdict::Good && error.is_finite() && slopes.has_kink(position, analytic, here, self.step)? {
-            verdict = Verdict::Kink;
+        let mut sides = None;
+        if verdict != Verdict::Good && error.is_finite() {
+            sides = slopes.kink(position, analytic, here, self.step)?;
+            verdict = if sides.is_some() { Verdict::Kink } else { verdict };
         }
         let (parameter, index) = Default::default();
-        Ok(Element { parameter, index, analytic, numerical, error, within_rounding, verdict })
+        Ok(Element { parameter, index, analytic, numerical, error, within_rounding, verdict, sides })
     }
 }
 
@@ -427,31 +441,84 @@ impl<F: for<'t> FnMut(&'t Tape<f64>) -> Var<'t, f64>> Slopes<'_, F> {
         weighed(result, self.weights.as_ref())
     }
 
-    /// Whether the disagreement of `analytic` with the slope over `step` is due to a kink.
+    /// The slopes behind and ahead over `step`, if the disagreement of `analytic` with their mean is due to a kink.
     ///
     /// A kink within a step but not at the point itself is out of reach of a step a hundred times smaller: that one agrees,
     /// while the slopes ahead and behind over the large one differ by more than the curvature explains. At a kink the slopes
     /// ahead and behind differ at both steps by as much, and the analytic value is one of them or lies between.
-    fn has_kink(&mut self, position: usize, analytic: f64, here: f64, step: f64) -> Result<bool, Error> {
-        let small = step / 100.0;
+    fn kink(&mut self, position: usize, analytic: f64, here: f64, step: f64) -> Result<Option<[f64; 2]>, Error> {
         let calls = self.calls;
-        let (ahead, behind) = self.one_sided(position, here, step)?;
-        let (near_ahead, near_behind) = self.one_sided(position, here, small)?;
+        let (wide, near) = (self.sides(position, here, step)?, self.sides(position, here, step / 100.0)?);
+        let rounding = rounding(here, step / 100.0);
+        let agrees_nearby = (analytic - near.mean()).abs() <= rounding + 1e-6 * near.mean().abs();
+        let crossed = agrees_nearby && wide.bend() > 10.0 * (100.0 * near.bend()).max(rounding);
+        let at_point = near.bend() > rounding && near.bend() > 0.5 * wide.bend() && wide.bend() > 0.5 * near.bend();
+        let is_kink = crossed
+            || (at_point && near.distance(analytic) <= rounding)
+            || self.has_many_kinks(position, analytic, here, step)?;
         (self.probes, self.calls) = (self.probes + self.calls - calls, calls);
-        let rounding = rounding(here, small);
-        let (bend, near_bend) = ((ahead - behind).abs(), (near_ahead - near_behind).abs());
-        let near = 0.5 * (near_ahead + near_behind);
-        let agrees_nearby = (analytic - near).abs() <= rounding + 1e-6 * near.abs();
-        let crossed = agrees_nearby && bend > 10.0 * (100.0 * near_bend).max(rounding);
-        let (low, high) = (near_ahead.min(near_behind) - rounding, near_ahead.max(near_behind) + rounding);
-        let at_point = near_bend > rounding && near_bend > 0.5 * bend && bend > 0.5 * near_bend;
-        Ok(crossed || (at_point && (low..=high).contains(&analytic)))
+        Ok(is_kink.then_some([wide.behind, wide.ahead]))
     }
 
-    /// The slopes ahead and behind.
-    fn one_sided(&mut self, position: usize, here: f64, step: f64) -> Result<(f64, f64), Error> {
+    /// Whether the disagreement of `analytic` with the slope over `step` is due to many kinks within a step, as where the bias
+    /// of a convolution moves thousands of activations at once.
+    ///
+    /// However small a step, some may be within it. But the disagreement then falls with the step until nothing of it is left,
+    /// which that of a wrong value never does. Where a function is only curved it falls too, but evenly. The smaller the step,
+    /// the closer the slopes on both sides and the larger the rounding: it is judged where both together are least.
+    fn has_many_kinks(&mut self, position: usize, analytic: f64, here: f64, step: f64) -> Result<bool, Error> {
+        let mut before = self.sides(position, here, step)?;
+        let (widest, mut reach, mut is_even) = ((analytic - before.mean()).abs(), step, true);
+        let (mut least, mut agrees) = (0.5 * widest, false);
+        for _ in 0..SMALLER_STEPS {
+            reach /= 10.0;
+            let (sides, rounding) = (self.sides(position, here, reach)?, rounding(here, reach));
+            let [error, error_before] = [sides, before].map(|sides| (analytic - sides.mean()).abs());
+            // A tenth of the step makes a tenth of the bend and a hundredth of the error, or about that.
+            is_even &= error <= error_before / 30.0 + rounding
+                && (10.0 * sides.bend() - before.bend()).abs() <= 0.1 * before.bend() + 20.0 * rounding;
+            if sides.bend() + rounding < least {
+                least = sides.bend() + rounding;
+                agrees = sides.distance(analytic) <= rounding;
+            }
+            before = sides;
+        }
+        Ok(agrees && !is_even)
+    }
+
+    /// The slopes behind and ahead over `step`.
+    fn sides(&mut self, position: usize, here: f64, step: f64) -> Result<Sides, Error> {
         let ahead = (self.value_at(position, step)? - here) / step;
-        Ok((ahead, (here - self.value_at(position, -step)?) / step))
+        let behind = (here - self.value_at(position, -step)?) / step;
+        Ok(Sides { behind, ahead })
+    }
+}
+
+/// How many powers of ten smaller steps get, in the search for one that no kink is within.
+const SMALLER_STEPS: usize = 5;
+
+/// One-sided slopes.
+#[derive(Clone, Copy)]
+struct Sides {
+    behind: f64,
+    ahead: f64,
+}
+
+impl Sides {
+    /// The slope by centred differences.
+    fn mean(self) -> f64 {
+        0.5 * (self.behind + self.ahead)
+    }
+
+    /// How far `slope` is from lying between them.
+    fn distance(self, slope: f64) -> f64 {
+        let (low, high) = (self.behind.min(self.ahead), self.behind.max(self.ahead));
+        (low - slope).max(slope - high).max(0.0)
+    }
+
+    /// How far the slopes are apart.
+    fn bend(self) -> f64 {
+        (self.ahead - self.behind).abs()
     }
 }
 

@@ -389,6 +389,25 @@ impl<T: Scalar> LinearTrainer<T> {
         Ok(StepLoss { data, regularisation })
     }
 
+    /// The gradient of the mean loss of the images that `index` names, without the regulariser's, at the present weights:
+    /// C D numbers for the weights, row by row, and then C for the bias.
+    ///
+    /// # Errors
+    /// As [`Self::step`]. Weights and state are not changed.
+    pub fn gradient(&mut self, images: &Images, index: &[u32]) -> Result<Vec<T>, Error> {
+        let samples = samples(images, index)?;
+        let (c, d, stride) = (self.classifier.classes, self.classifier.features, self.classifier.stride);
+        self.dscores.resize(c * index.len());
+        self.losses.resize(index.len(), T::ZERO);
+        let dscores = MatMut::row_major(&mut self.dscores, c, index.len())?;
+        classifier::forward(self.classifier.folded()?, samples, self.loss, dscores, &mut self.losses)?;
+        // The rules that are fused have no room for it.
+        self.dweights.resize(c * stride);
+        self.store_gradient(samples)?;
+        let rows = self.dweights.chunks(stride.max(1)).flat_map(|row| &row[..d]);
+        Ok(rows.chain(&self.dbias).copied().collect())
+    }
+
     /// The second half of a step, where the backward kernel updates and folds the weights while it has their gradient.
     ///
     /// Compiled for the two simplest rules only: a copy of that kernel for each rule would be the larger part of the

@@ -296,3 +296,36 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let unequal = Normalisation { mean: vec![0.0_f32; 3], scale: vec![1.0; 4] };
     assert!(LinearClassifier::new(2, &unequal, Bias::Separate).is_err());
 }
+
+#[test]
+fn a_gradient_is_what_a_step_takes_away() {
+    let images = small_images(30);
+    let normalisation = Normalisation::<f64>::standardize(&images);
+    for (loss, optimizer) in [(Loss::Softmax, Optimizer::sgd(1.0)), (Loss::Hinge, Optimizer::adagrad(0.1))] {
+        let mut classifier = LinearClassifier::new(4, &normalisation, Bias::Trick).unwrap();
+        classifier.randomize(0.1, 3).unwrap();
+        let start = parameters(&classifier);
+        let index: Vec<u32> = (3..20).collect();
+        let mut trainer = LinearTrainer::new(classifier.clone(), loss, 0.5, optimizer);
+        let gradient = trainer.gradient(&images, &index).unwrap();
+        assert_eq!(parameters(trainer.classifier()), start);
+        // Without the regulariser, and whatever the rule.
+        let mut plain = LinearTrainer::new(classifier, loss, 0.0, Optimizer::sgd(1.0));
+        plain.step(&images, &index).unwrap();
+        assert!(gradient.iter().any(|slope| *slope != 0.0));
+        for ((before, after), slope) in start.iter().zip(parameters(plain.classifier())).zip(&gradient) {
+            assert!((before - after - slope).abs() < 1e-12, "{before} - {after} is not {slope}");
+        }
+        // What comes after a gradient is what would have come without it.
+        let mut other = LinearTrainer::new(trainer.classifier().clone(), loss, 0.5, optimizer);
+        trainer.step(&images, &index).unwrap();
+        other.step(&images, &index).unwrap();
+        assert_eq!(parameters(trainer.classifier()), parameters(other.classifier()));
+    }
+}
+
+/// Weights row by row, then the bias.
+fn parameters(classifier: &LinearClassifier<f64>) -> Vec<f64> {
+    let rows = (0..classifier.classes()).flat_map(|class| classifier.weights(class));
+    rows.chain(classifier.bias()).copied().collect()
+}

@@ -254,3 +254,40 @@ fn one_affine_layer_is_the_linear_classifier() {
         assert!(found.accuracy > 0.3);
     }
 }
+
+#[test]
+fn a_gradient_is_what_a_step_takes_away_and_that_of_many_images_is_a_mean() {
+    let data = synthetic::generate_sized(0, 1200, 1);
+    let mut trainer = mlp(&data.train, Optimizer::sgd(1.0));
+    let start = bits(&trainer);
+    let index: Vec<u32> = (0..1200).collect();
+    let whole = trainer.gradient(&data.train, &index).unwrap();
+    let parts: Vec<_> = index.chunks(400).map(|part| trainer.gradient(&data.train, part).unwrap()).collect();
+    assert_eq!(bits(&trainer), start);
+    for (i, slope) in whole.iter().enumerate() {
+        let mean = parts.iter().map(|part| part[i]).sum::<f32>() / 3.0;
+        assert!((slope - mean).abs() < 1e-5 * (1.0 + mean.abs()), "{slope} and {mean}");
+    }
+    trainer.step(&data.train, &index).unwrap();
+    let moved = start.iter().zip(bits(&trainer)).map(|(&a, b)| f32::from_bits(a) - f32::from_bits(b));
+    // But for the regulariser, 2e-4 of the weights.
+    let distance = moved.zip(&whole).map(|(moved, slope)| (moved - slope).abs()).fold(0.0, f32::max);
+    assert!(distance < 2e-4, "{distance}");
+}
+
+#[test]
+fn a_gradient_changes_neither_buffers_nor_what_dropout_drops() {
+    let data = synthetic::generate_sized(0, 64, 1);
+    let index: Vec<u32> = (0..64).collect();
+    let [with, without] = [true, false].map(|measures| {
+        let mut trainer = normalised(&data.train, 10);
+        for _ in 0..3 {
+            if measures {
+                trainer.gradient(&data.train, &index).unwrap();
+            }
+            trainer.step(&data.train, &index).unwrap();
+        }
+        bits(&trainer)
+    });
+    assert_eq!(with, without);
+}

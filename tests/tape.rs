@@ -258,6 +258,69 @@ fn kinks_are_told_from_errors() {
     let verdict = |i: usize| report.elements.iter().find(|element| element.index == [i]).unwrap().verdict;
     assert_eq!([0, 1, 2, 3].map(verdict), [Verdict::Kink, Verdict::Kink, Verdict::Good, Verdict::Good]);
     assert!(report.passes());
+    let sides = |i: usize| report.elements.iter().find(|element| element.index == [i]).unwrap().sides;
+    let [behind, ahead] = sides(0).unwrap();
+    assert!(behind.abs() < 1e-4 && (ahead - 3.0).abs() < 1e-4, "{behind} {ahead}");
+    assert_eq!(sides(2), None);
+    assert!(report.to_string().contains("kink, slopes "), "{report}");
+}
+
+/// A bias that moves thousands of rectified numbers at once crosses many of their kinks, some with a small step too.
+#[test]
+fn many_kinks_are_told_from_errors() {
+    /// The sum of the maxima of 0 and each of many numbers plus x, with a gradient that is `factor` times the right one.
+    #[derive(Debug)]
+    struct Rectified {
+        factor: f64,
+    }
+    const MANY: usize = 2000;
+    impl Rectified {
+        /// The numbers, scattered around 0.
+        fn number(i: usize) -> f64 {
+            4e-4 * ((i as f64 * 12.9898).sin() * 43_758.545_3).fract()
+        }
+    }
+    impl Op<f64> for Rectified {
+        fn name(&self) -> &'static str {
+            "rectified"
+        }
+        fn output(&self, _: Inputs<'_, f64>) -> Result<Output, Error> {
+            Ok(Output::of([]))
+        }
+        fn forward(&self, pass: Forward<'_, f64>) -> Result<(), Error> {
+            let x = pass.inputs.values(0)[0];
+            pass.output[0] = (0..MANY).map(|i| (Self::number(i) + x).max(0.0)).sum::<f64>() / MANY as f64;
+            Ok(())
+        }
+        fn vjp(&self, mut pass: Backward<'_, f64>) -> Result<(), Error> {
+            let (x, dy) = (pass.inputs.values(0)[0], pass.gradient[0]);
+            let active = (0..MANY).filter(|&i| Self::number(i) + x > 0.0).count();
+            if let Some(dx) = pass.input_gradient(0) {
+                dx.accumulator()[0] += self.factor * dy * active as f64 / MANY as f64;
+            }
+            Ok(())
+        }
+    }
+    for x in [1e-7, 3e-8, -1e-4, 1.7e-4, 3.9e-4] {
+        for factor in [1.0, 1.1, 1.002, 1.000_01, 0.0, -1.0] {
+            let mut tape = Tape::new();
+            let parameter = tape.parameter("x", &Tensor::scalar(x)).unwrap();
+            let check = GradientCheck { step: 1e-4, ..GradientCheck::default() };
+            let report =
+                check.run(&mut tape, |tape| tape.apply(Rectified { factor }, &[tape.param(parameter)])).unwrap();
+            assert_eq!(report.passes(), factor == 1.0, "{x} {factor}: {report}");
+        }
+    }
+}
+
+/// Where a function is only curved, a step that is too large is not excused as a kink.
+#[test]
+fn curvature_is_no_kink() {
+    let check = GradientCheck { step: 0.1, ..GradientCheck::default() };
+    let mut tape = Tape::new();
+    let x = tape.parameter("x", &Tensor::scalar(0.3)).unwrap();
+    let report = check.run(&mut tape, |tape| (tape.param(x) * 3.0).exp().sum_all()).unwrap();
+    assert_eq!(report.verdict(), Verdict::Wrong, "{report}");
 }
 
 #[test]

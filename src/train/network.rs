@@ -14,7 +14,7 @@ use lanegrad_kernels::isa::Scalar;
 use lanegrad_kernels::update::{self, clip};
 use std::ops::Range;
 
-/// Images that are evaluated at a time.
+/// Images that are evaluated, or whose gradients are added up, at a time.
 const EVALUATED: usize = 500;
 
 /// A classifier of images: layers from an image's numbers to scores, and the tape that has their parameters.
@@ -198,6 +198,57 @@ impl<T: Scalar> NetworkTrainer<T> {
         &mut self.updater
     }
 
+    /// The gradient of the mean loss of the images that `index` names, without the regulariser's, at the present parameters:
+    /// that of each trained parameter, in their order.
+    ///
+    /// Layers do as in training. Of many images the gradient is added up piece by piece, in `f64`, so that any number of them
+    /// fits memory.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`]. Parameters and state are not changed.
+    pub fn gradient(&mut self, images: &Images, index: &[u32]) -> Result<Vec<T>, Error> {
+        let step = self.network.tape.step();
+        self.keep_buffers();
+        let result = self.add_gradients(images, index);
+        self.restore_buffers(step);
+        result
+    }
+
+    /// Keeps what layers change while they compute.
+    fn keep_buffers(&mut self) {
+        let parameters = self.network.tape.parameters_mut();
+        self.kept.clear();
+        self.buffers.iter().for_each(|range| self.kept.extend_from_slice(&parameters[range.clone()]));
+    }
+
+    /// Makes the tape what it was at [`Self::keep_buffers`], at that step.
+    fn restore_buffers(&mut self, step: u64) {
+        self.network.tape.reset();
+        self.network.tape.set_step(step);
+        let (parameters, mut kept) = (self.network.tape.parameters_mut(), self.kept.as_slice());
+        for range in &self.buffers {
+            let (values, rest) = kept.split_at(range.len());
+            parameters[range.clone()].copy_from_slice(values);
+            kept = rest;
+        }
+    }
+
+    fn add_gradients(&mut self, images: &Images, index: &[u32]) -> Result<Vec<T>, Error> {
+        let mut trained = Vec::new();
+        self.network.tape.for_each_parameter(|info| trained.extend(info.trained.then_some(info.range)));
+        let mut sums = vec![0.0; trained.iter().map(Range::len).sum()];
+        for piece in index.chunks(EVALUATED) {
+            self.network.tape.reset();
+            let [scores, labels] = self.network.record(images, piece)?;
+            mean_loss(self.loss, scores, labels).backward()?;
+            let share = piece.len() as f64 / index.len() as f64;
+            let (_, gradients) = self.network.tape.parameters_and_gradients();
+            let gradients = trained.iter().flat_map(|range| &gradients[range.clone()]);
+            sums.iter_mut().zip(gradients).for_each(|(sum, gradient)| *sum += share * gradient.to_f64());
+        }
+        Ok(sums.into_iter().map(T::from_f64).collect())
+    }
+
     /// lambda times the sum of squares of the weights.
     fn regularisation(&mut self) -> Result<f64, Error> {
         if self.strength == 0.0 {
@@ -232,20 +283,11 @@ impl<T: Scalar> NetworkTrainer<T> {
 impl<T: Scalar> Trainer for NetworkTrainer<T> {
     fn step(&mut self, images: &Images, index: &[u32]) -> Result<StepLoss, Error> {
         let step = self.network.tape.step();
-        let parameters = self.network.tape.parameters_mut();
-        self.kept.clear();
-        self.buffers.iter().for_each(|range| self.kept.extend_from_slice(&parameters[range.clone()]));
+        self.keep_buffers();
         let result = self.try_step(images, index);
         if result.is_err() {
             // A layer has changed its buffers before the loss refuses a label.
-            self.network.tape.reset();
-            self.network.tape.set_step(step);
-            let (parameters, mut kept) = (self.network.tape.parameters_mut(), self.kept.as_slice());
-            for range in &self.buffers {
-                let (values, rest) = kept.split_at(range.len());
-                parameters[range.clone()].copy_from_slice(values);
-                kept = rest;
-            }
+            self.restore_buffers(step);
         }
         result
     }

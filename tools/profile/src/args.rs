@@ -2,8 +2,15 @@
 
 use crate::data::DataOptions;
 use crate::doctor::DoctorOptions;
+use crate::gradcheck::GradcheckOptions;
+use crate::noise::NoiseOptions;
+use crate::page::PageOptions;
+use crate::predict::PredictOptions;
+use crate::race::RaceOptions;
 use crate::resume::Settings;
+use crate::roofline::RooflineOptions;
 use crate::search::SearchOptions;
+use crate::sweep::SweepOptions;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -67,24 +74,28 @@ fn given(matches: &ArgMatches) -> Settings {
 pub enum Command {
     /// Train a classifier and report losses, accuracy, speed and the fraction of the processor's peak
     Train(Box<TrainOptions>),
-    /// Let update rules race, on maps of functions and on real training: an animation, a still, the paths
-    Race(Box<crate::race::RaceOptions>),
-    /// See what the step size does: four of them side by side, one gradient and many step sizes, searches
-    Sweep(Box<crate::sweep::SweepOptions>),
     /// Let a trained model guess what is on a picture, or all test images, and see what it takes for what
-    Predict(Box<crate::predict::PredictOptions>),
+    Predict(Box<PredictOptions>),
     /// Show a finished run on one page for the browser: curves, weights, mistakes, speed, and the command that repeats it
-    Report(crate::page::PageOptions),
-    /// Measure every kernel beside what the processor and its memory can do
-    Roofline(crate::roofline::RooflineOptions),
-    /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
-    Lecture,
+    Report(PageOptions),
+    /// See what the step size does: four of them side by side, one gradient and many step sizes, searches
+    Sweep(Box<SweepOptions>),
+    /// Let update rules race, on maps of functions and on real training: an animation, a still, the paths
+    Race(Box<RaceOptions>),
     /// Look for weights by chance: strategy #1 of the lecture, "a first very bad idea solution"
     Search(SearchOptions),
-    /// Get CIFAR-10, check it, or write a synthetic set in its layout
-    Data(DataOptions),
+    /// Check the gradient of a model: backpropagation against differences, number by number
+    Gradcheck(GradcheckOptions),
+    /// Measure how well a mini-batch's gradient points along the full one, and what either costs
+    Noise(Box<NoiseOptions>),
+    /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
+    Lecture,
+    /// Measure every kernel beside what the processor and its memory can do
+    Roofline(RooflineOptions),
     /// Check that all is well: data, loss, gradient, learning, threads, processor, memory
     Doctor(DoctorOptions),
+    /// Get CIFAR-10, check it, or write a synthetic set in its layout
+    Data(DataOptions),
 }
 
 /// Where data come from and results go: options of every command that computes something.

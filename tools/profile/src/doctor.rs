@@ -127,7 +127,7 @@ pub fn run(options: &DoctorOptions) -> Result<()> {
     let threads = Threads::new(count)?;
     let (dataset, first) = data(options, &mut screen)?;
     screen.line("")?;
-    let mut images = subset(&dataset.train, IMAGES)?;
+    let mut images = dataset.train.first(IMAGES);
     if options.model.model.wants_channels_last() {
         images = images.channels_last(3)?;
     }
@@ -204,14 +204,4 @@ fn is_even(images: &Images) -> bool {
     images.labels().iter().for_each(|&label| counts[label as usize] += 1);
     let (least, most) = (counts.iter().min(), counts.iter().max());
     most.zip(least).is_some_and(|(most, least)| most - least <= 1)
-}
-
-/// The first `count` images, or all if there are fewer.
-fn subset(images: &Images, count: usize) -> Result<Images> {
-    let count = count.min(images.len());
-    let mut subset = Images::new(images.features(), images.classes(), count);
-    for i in 0..count {
-        subset.push(images.image(i), images.labels()[i])?;
-    }
-    Ok(subset)
 }

@@ -25,8 +25,8 @@ pub struct Machine {
 impl Machine {
     /// Starts `threads` threads (none given: as many as the processor runs at once) and measures the peak.
     pub fn new(threads: Option<u16>) -> Result<Self> {
-        let mut machine =
-            Self { cpu: cpu_name(), level: dispatch::level()?, threads: self::threads(threads)?, peak_gflops: 0.0 };
+        let threads = start_threads(threads)?;
+        let mut machine = Self { cpu: cpu_name(), level: dispatch::level()?, threads, peak_gflops: 0.0 };
         machine.measure_peak()?;
         Ok(machine)
     }
@@ -40,9 +40,9 @@ impl Machine {
     }
 }
 
-/// So many threads; none given: as many as the processor runs at once.
-pub fn threads(count: Option<u16>) -> Result<Threads> {
-    let count = match count {
+/// Starts `threads` threads (none given: as many as the processor runs at once).
+pub fn start_threads(threads: Option<u16>) -> Result<Threads> {
+    let count = match threads {
         Some(count) => count.into(),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };

@@ -11,12 +11,15 @@ mod contact_sheet;
 mod data;
 mod dataset;
 mod doctor;
+mod gradcheck;
 mod interrupt;
 mod json;
 mod lecture;
 mod machine;
 mod model;
 mod names;
+mod noise;
+mod objective;
 mod output;
 mod page;
 mod plots;
@@ -61,15 +64,17 @@ fn run(command: args::Command) -> anyhow::Result<()> {
     lanegrad::kernels::dispatch::level()?;
     match command {
         args::Command::Train(options) => train::run(&options),
-        args::Command::Race(options) => race::run(&options),
-        args::Command::Sweep(options) => sweep::run(&options),
-        args::Command::Data(options) => data::run(&options),
         args::Command::Predict(options) => predict::run(&options),
         args::Command::Report(options) => page::run(&options),
-        args::Command::Doctor(options) => doctor::run(&options),
-        args::Command::Roofline(options) => roofline::run(&options),
-        args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
+        args::Command::Sweep(options) => sweep::run(&options),
+        args::Command::Race(options) => race::run(&options),
         args::Command::Search(options) => search::run(&options),
+        args::Command::Gradcheck(options) => gradcheck::run(&options),
+        args::Command::Noise(options) => noise::run(&options),
+        args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
+        args::Command::Roofline(options) => roofline::run(&options),
+        args::Command::Doctor(options) => doctor::run(&options),
+        args::Command::Data(options) => data::run(&options),
     }
 }
 

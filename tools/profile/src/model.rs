@@ -75,7 +75,7 @@ impl Model {
         }
         let mut tape = Tape::new();
         let model = layers(options, seed, &mut tape, (features, classes))?;
-        let image = if options.model.wants_channels_last() { SQUARE.into() } else { Shape::from(features) };
+        let image = image_shape(options.model, features);
         let network = Network { tape, model: Box::new(model), image, normalisation };
         let trainer = Box::new(NetworkTrainer::new(network, loss, strength, optimizer)?);
         let multiply_adds = multiply_adds(options, (features, classes));
@@ -129,6 +129,14 @@ impl Model {
                 });
                 tensors.collect()
             }
+        }
+    }
+
+    /// The gradient of the mean data loss of the images that `index` names: that of every parameter, in their order.
+    pub fn gradient(&mut self, images: &Images, index: &[u32]) -> Result<Vec<f32>, lanegrad::Error> {
+        match self {
+            Self::Linear(trainer) => trainer.gradient(images, index),
+            Self::Network { trainer, .. } => trainer.gradient(images, index),
         }
     }
 
@@ -274,7 +282,7 @@ pub fn linear_tensors(classifier: &LinearClassifier) -> Result<Tensors> {
 }
 
 /// How the pixels of `images` are normalised.
-pub fn normalisation(preprocess: Preprocess, images: &Images) -> Normalisation<f32> {
+pub fn normalisation<T: Scalar>(preprocess: Preprocess, images: &Images) -> Normalisation<T> {
     match preprocess {
         Preprocess::Raw => Normalisation::raw(images.features()),
         Preprocess::Mean => Normalisation::mean(images),
@@ -294,13 +302,19 @@ pub fn templates(weights: &[f32], features: usize, class_names: &[String]) -> Re
     rows.map(|(row, name)| Picture::planar(name, row)).collect()
 }
 
+/// The shape of one image, as the model wants it.
+pub fn image_shape(model: ModelName, features: usize) -> Shape {
+    if model.wants_channels_last() { SQUARE.into() } else { features.into() }
+}
+
 /// Hidden units of an MLP that are shown.
 const MOST_PICTURES: usize = 40;
 
 /// Height, width and colours of CIFAR-10's images.
 const SQUARE: [usize; 3] = [32, 32, 3];
 
-/// The layers of a network that the options ask for, from so many features to so many classes.
+/// The layers that the options ask for, from so many features to so many classes, with their first weights; for a linear
+/// classifier a single affine layer, `fc1`.
 pub fn layers<T: Scalar>(
     options: &ModelOptions,
     seed: u64,
@@ -317,9 +331,8 @@ pub fn layers<T: Scalar>(
     Ok(match options.model {
         ModelName::Convnet => models::convnet(tape, classes, &mut initializer)?,
         ModelName::Quick => models::quick(tape, seed)?,
-        ModelName::Linear | ModelName::Mlp => {
-            models::mlp(tape, features, &options.hidden(), classes, &mut initializer)?
-        }
+        ModelName::Linear => models::mlp(tape, features, &[], classes, &mut initializer)?,
+        ModelName::Mlp => models::mlp(tape, features, &options.hidden(), classes, &mut initializer)?,
     })
 }
 

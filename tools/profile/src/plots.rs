@@ -7,10 +7,12 @@ mod chart;
 mod clip;
 mod confusion;
 pub mod contour;
+mod gradcheck;
 mod labels;
 pub mod lines;
 pub mod map;
 mod moving;
+mod noise;
 pub mod race;
 mod raster;
 pub mod roofline;
@@ -19,6 +21,7 @@ mod search;
 mod update_ratios;
 
 pub use confusion::{ConfusionMatrix, confusion_matrix};
+pub use noise::{NoiseMark, NoisePicture, noise_picture};
 pub use update_ratios::{UpdateRatios, has_ratios, update_ratios};
 
 use std::ops::Range;
@@ -29,6 +32,7 @@ use plotters::style::{Color, RGBColor};
 use axis::{Axis, Scale, grouped, whole_step};
 use chart::{Align, Area, BLUE, CAPTION, Chart, Entry, Font, GREY, LABEL, NARROW, SHEET, SKY, Texts, VERMILLION};
 
+pub use gradcheck::{CheckedParameter, gradcheck_picture};
 pub use search::{SearchCurve, search_curve};
 
 /// Most places across the plot at which a curve is drawn: about one per pixel.

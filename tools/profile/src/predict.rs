@@ -54,7 +54,7 @@ pub fn run(options: &PredictOptions) -> Result<()> {
     let json_file = options.run.json.as_deref().filter(|&name| name != "-").map(Path::new);
     json_file.map(check_writable).transpose()?;
     let mut trained = weights::load(&options.weights)?;
-    let threads = machine::threads(options.run.threads)?;
+    let threads = machine::start_threads(options.run.threads)?;
     let mut screen = Screen::new(on_stdout);
     let subject = match (&options.picture, options.row) {
         (Some(path), _) => Subject::picture(path, &trained)?,

@@ -1,18 +1,18 @@
 //! `profile train`.
 
 pub mod files;
+mod lines;
 
-use crate::args::{CheckpointEvery, SampleName, TrainOptions};
+use crate::args::{CheckpointEvery, TrainOptions};
 use crate::checkpoint::{self, Checkpoint, Record, Store};
 use crate::dataset::{Loaded, load};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::Machine;
 use crate::model::Model;
-use crate::names::described;
 use crate::output::{Directory, check_writable, write_whole};
 use crate::report::{self, Replanned, Report};
 use crate::resume::{self, Conflict, Settings};
-use crate::screen::{Screen, counted, grouped, progress_bar};
+use crate::screen::{Screen, progress_bar};
 use crate::settings;
 use crate::step_times::{self, KernelTimes, Measured};
 use crate::updates;
@@ -25,6 +25,7 @@ use lanegrad::optim::Optimizer;
 use lanegrad::schedule::{Schedule, Shape};
 use lanegrad::tape::Observer;
 use lanegrad::train::{Sampler, Scheduled, steps};
+use lines::{TABLE_HEAD, iteration_line, summary_line, table_line};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -248,64 +249,6 @@ impl<'a> Training<'a> {
         self.options.iterations.unwrap_or(self.options.epochs * self.sampler.steps_per_epoch())
     }
 
-    /// Says what is about to be done.
-    fn announce(&mut self, dataset: &Dataset, machine: &Machine, screen: &mut Screen) -> Result<()> {
-        let options = self.options;
-        let images = |count: usize| grouped(count as u64);
-        screen.line(&format!(
-            "           {} training and {} test images of {} bytes, {} classes",
-            images(dataset.train.len()),
-            images(dataset.test.len()),
-            images(dataset.train.features()),
-            dataset.train.classes()
-        ))?;
-        let parameters = grouped(self.model.parameters() as u64);
-        screen.line(&format!("model      {}, {parameters} parameters", described(&options.model)))?;
-        let momentum =
-            settings::momentum(self.optimizer).map_or(String::new(), |momentum| format!(", momentum {momentum}"));
-        let schedule = if options.schedule == Schedule::CONSTANT {
-            String::new()
-        } else {
-            format!(", schedule {}", options.schedule)
-        };
-        let sample = match options.sample {
-            SampleName::Epoch => "",
-            SampleName::Replacement => " drawn with replacement",
-        };
-        screen.line(&format!(
-            "optimizer  {}, step size {:e}{schedule}{momentum}, regularisation {:e}, batches of {}{sample}, seed {}",
-            self.optimizer.name(),
-            self.optimizer.rate(),
-            self.strength,
-            options.batch_size,
-            options.run.seed
-        ))?;
-        screen.line(&format!(
-            "machine    {}, {}, {}, multiply-add peak {:.0} GFLOP/s",
-            machine.cpu,
-            machine.level,
-            counted(machine.threads.count(), "thread"),
-            machine.peak_gflops
-        ))?;
-        let trainer = self.model.trainer();
-        let start = machine.threads.run(|| trainer.evaluate(&dataset.test))?;
-        if let Some(isa) = self.resumed_isa.as_deref().filter(|&isa| isa != machine.level.name()) {
-            screen.line(&format!(
-                "           The steps so far were computed at the level {isa}, which may round otherwise."
-            ))?;
-        }
-        if let Some(Replanned { before, now, .. }) = self.replanned.iter().find(|at| Some(at.step) == self.resumed_at) {
-            let (schedule, before, now) = (options.schedule, grouped(*before), grouped(*now));
-            screen.line(&format!(
-                "           The schedule {schedule} was planned for {before} steps; from here on it is that of {now}."
-            ))?;
-        }
-        let at =
-            self.resumed_at.map_or("start      ".into(), |step| format!("resumed    after step {}: ", grouped(step)));
-        screen.line(&format!("{at}test loss {:.6}, accuracy {:.2} %", start.loss, 100.0 * start.accuracy))?;
-        screen.line("")
-    }
-
     /// Trains, prints a line an epoch, and saves checkpoints.
     fn run(
         &mut self,
@@ -525,45 +468,4 @@ impl<'a> Training<'a> {
             Model::Network { .. } => kernels.of_network(times, self.model.parameters(), measured),
         })
     }
-}
-
-const TABLE_HEAD: &str = "epoch  train loss  test loss  test acc.  seconds  samples/s  GFLOP/s  of peak";
-
-fn table_line(epoch: &report::Epoch) -> String {
-    format!(
-        "{:5}  {:10.4}  {:9.4}  {:7.2} %  {:7.4}  {:>9}  {:7.1}  {:5.1} %",
-        epoch.epoch,
-        epoch.train_loss,
-        epoch.test_loss,
-        100.0 * epoch.test_accuracy,
-        epoch.seconds,
-        grouped(epoch.samples_per_second as u64),
-        epoch.gflops,
-        100.0 * epoch.peak_fraction
-    )
-}
-
-/// The line of an epoch of which `steps` of `all` were taken.
-fn summary_line(epoch: &report::Epoch, (steps, all): (u64, u64)) -> String {
-    let part = if steps < all { format!(" ({steps} of {all} steps)") } else { String::new() };
-    format!(
-        "epoch {}{part}: train loss {:.4}, test loss {:.4}, test accuracy {:.2} %, {:.4} s, {} samples/s, {:.1} GFLOP/s, {:.1} % of peak",
-        epoch.epoch,
-        epoch.train_loss,
-        epoch.test_loss,
-        100.0 * epoch.test_accuracy,
-        epoch.seconds,
-        grouped(epoch.samples_per_second as u64),
-        epoch.gflops,
-        100.0 * epoch.peak_fraction
-    )
-}
-
-fn iteration_line(step: u64, loss: StepLoss) -> String {
-    format!(
-        "iteration {step}: loss {:.6} = data {:.6} + regularisation {:.6}",
-        loss.full(),
-        loss.data,
-        loss.regularisation
-    )
 }

@@ -1,6 +1,6 @@
 //! What every model must do, whatever the data are.
 
-use super::{Check, Status, Subject, subset};
+use super::{Check, Status, Subject};
 use crate::args::{BiasName, Init, LossName, ModelName, ModelOptions, OptimizerName, UpdateOptions};
 use crate::model::{Model, layers};
 use crate::settings;
@@ -113,7 +113,7 @@ fn sum_of_squares(model: &Model, options: &ModelOptions) -> Result<f64> {
 pub fn overfitting(subject: &Subject) -> Result<Check> {
     let options = ModelOptions { reg: Some(0.0), ..subject.options.clone() };
     let mut model = subject.model(&options, OptimizerName::Adam)?;
-    let images = subset(subject.images, MEMORISED)?;
+    let images = subject.images.first(MEMORISED);
     let index: Vec<u32> = (0..images.len() as u32).collect();
     let trainer = model.trainer();
     let (found, steps) = subject.threads.run(|| {

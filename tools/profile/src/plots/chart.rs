@@ -325,7 +325,7 @@ impl<'a, B: Backend> Chart<'a, B> {
     }
 
     /// About how wide a text is.
-    pub(super) fn text_width(text: &str, font: Font) -> f64 {
+    fn text_width(text: &str, font: Font) -> f64 {
         text.chars().count() as f64 * B::LETTER[usize::from(font.bold)] * font.size
     }
 
@@ -336,4 +336,9 @@ impl<'a, B: Backend> Chart<'a, B> {
     fn on_sheet((x, y): (f64, f64)) -> (i32, i32) {
         (Self::units(x), Self::units(y))
     }
+}
+
+/// About how wide a text of an SVG is, generously.
+pub(super) fn text_width(text: &str, font: Font) -> f64 {
+    Chart::<SVGBackend>::text_width(text, font)
 }

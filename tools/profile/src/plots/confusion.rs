@@ -5,9 +5,10 @@ use plotters::style::RGBColor;
 
 use super::Format;
 use super::axis::{Axis, grouped};
-use plotters::prelude::SVGBackend;
 
-use super::chart::{self, Align, Area, BLUE, CAPTION, Chart, Font, LABEL, NARROW, Paper, SHEET, Texts, VERMILLION};
+use super::chart::{
+    self, Align, Area, BLUE, CAPTION, Chart, Font, LABEL, NARROW, Paper, SHEET, Texts, VERMILLION, text_width,
+};
 
 /// On cells, whatever a page does with its ink.
 const CELL_INK: RGBColor = RGBColor(0x11, 0x11, 0x11);
@@ -81,7 +82,7 @@ fn labels(chart: &Chart, matrix: &ConfusionMatrix, area: &Area, format: Format) 
             chart.text(word, (across, bottom + 12.0 + 13.0 * line as f64), font, Align::Middle)?;
         }
     }
-    let widest = matrix.class_names.iter().map(|name| Chart::<SVGBackend>::text_width(name, font)).fold(0.0, f64::max);
+    let widest = matrix.class_names.iter().map(|name| text_width(name, font)).fold(0.0, f64::max);
     let beside = (left - widest - 18.0).max(9.0);
     let below = if format == Format::Narrow { bottom + widest + 20.0 } else { bottom + 46.0 };
     let centre = f64::midpoint(area.x.start as f64, area.x.end as f64);

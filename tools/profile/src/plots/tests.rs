@@ -1,6 +1,7 @@
 use roxmltree::Document;
 
 use super::*;
+use lanegrad::gradcheck::{Element, Verdict};
 
 fn run(losses: &[f32]) -> LossCurve<'_> {
     LossCurve {
@@ -198,4 +199,36 @@ fn a_search_is_drawn_with_its_best_beside_it() {
     shows(&search_curve(&SearchCurve { is_local: true, ..curve }).unwrap(), "6 steps, kept if better");
     texts(&search_curve(&SearchCurve { losses: &[f32::NAN], best: &[f32::INFINITY], ..curve }).unwrap());
     assert!(search_curve(&SearchCurve { losses: &[], best: &[], ..curve }).is_err());
+}
+
+#[test]
+fn a_gradient_check_is_drawn_parameter_by_parameter() {
+    let element = |error: f64, verdict, within_rounding| Element {
+        parameter: "conv1.weight".into(),
+        index: vec![0],
+        analytic: 1.0,
+        numerical: 1.0,
+        error,
+        within_rounding,
+        verdict,
+        sides: None,
+    };
+    let elements = [
+        element(0.0, Verdict::Good, true),
+        element(1e-9, Verdict::Good, false),
+        element(0.5, Verdict::Kink, false),
+        element(f64::NAN, Verdict::Wrong, false),
+        element(f64::INFINITY, Verdict::Wrong, false),
+    ];
+    let parameters = [CheckedParameter { name: "conv1.weight", elements: elements.iter().collect() }];
+    let svg = gradcheck_picture("mlp, hinge loss", 1e-5, &parameters).unwrap();
+    for wanted in
+        ["Gradient check: mlp, hinge loss", "conv1.weight", "within rounding", "kink", "not right", "doubtful"]
+    {
+        shows(&svg, wanted);
+    }
+    let good = [CheckedParameter { name: "a", elements: elements[1..2].iter().collect() }];
+    let svg = gradcheck_picture("mlp", 1e-5, &good).unwrap();
+    assert!(!texts(&svg).iter().any(|text| text == "kink" || text == "not right"));
+    assert!(gradcheck_picture("mlp", 1e-5, &[]).is_err());
 }

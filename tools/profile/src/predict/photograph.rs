@@ -27,7 +27,8 @@ pub fn read(path: &Path) -> Result<Photograph> {
         picture.apply_orientation(orientation);
         Ok(picture)
     };
-    let picture: DynamicImage = read().with_context(|| format!("cannot read the picture {}", path.display()))?;
+    let picture: DynamicImage = read()
+        .with_context(|| format!("cannot read the picture {}, which must be a PNG or JPEG file", path.display()))?;
     Ok(Photograph { size: (picture.width(), picture.height()), small: small(&on_white(&picture)) })
 }
 

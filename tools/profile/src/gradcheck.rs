@@ -1,0 +1,442 @@
+//! `profile gradcheck`: "always use the analytic gradient, but check the implementation with the numerical gradient".
+
+mod planted;
+mod table;
+
+use crate::args::{LossName, ModelName, ModelOptions, Preprocess, RunOptions, parse_positive};
+use crate::dataset::{Loaded, load};
+use crate::interrupt::{Interrupt, Interrupted};
+use crate::machine::start_threads;
+use crate::objective::{Objective, squares};
+use crate::output::{Directory, check_writable, write_whole};
+use crate::plots::{CheckedParameter, gradcheck_picture};
+use crate::report;
+use crate::resume::Conflict;
+use crate::screen::{Screen, grouped, progress_bar};
+use crate::settings;
+use anyhow::{Result, anyhow};
+use clap::Args;
+use indicatif::ProgressBar;
+use lanegrad::Loss;
+use lanegrad::data::Dataset;
+use lanegrad::gradcheck::{Differences, Element, GradientCheck, Report, Verdict};
+use lanegrad::init::{Initializer, Scheme};
+use lanegrad::tape::Tape;
+use serde::Serialize;
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+use table::Table;
+
+/// The options of `profile gradcheck`.
+#[derive(Args, Clone, Debug)]
+pub struct GradcheckOptions {
+    /// What is checked. A linear classifier starts from weights of `normal:0.01` here, where --init says nothing else.
+    #[command(flatten)]
+    pub model: ModelOptions,
+
+    /// Images that the loss is the mean over
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub batch_size: u32,
+
+    /// Numbers of each parameter that are checked, drawn from all over it
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
+    pub samples: u32,
+
+    /// Check every number of every parameter
+    #[arg(long, conflicts_with = "samples")]
+    pub all: bool,
+
+    /// The step h of the centred differences (f(x + h) - f(x - h)) / 2h
+    #[arg(long, value_name = "H", default_value_t = 1e-5, allow_negative_numbers = true, value_parser = parse_positive)]
+    pub step: f64,
+
+    /// Elements that are printed, worst first
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub show: usize,
+
+    /// Also print the slides' table: W, W + h in one dimension after the other, the loss, and its slope
+    #[arg(long)]
+    pub table: bool,
+
+    /// Compute the regulariser's gradient as W instead of 2 W, to see that the check finds it
+    #[arg(long)]
+    pub plant_error: bool,
+
+    /// Data, threads, seed, files.
+    #[command(flatten)]
+    pub run: RunOptions,
+}
+
+impl GradcheckOptions {
+    /// Whether the options go together.
+    fn check(&self) -> Result<()> {
+        self.model.check().map_err(|message| Conflict(message.into()))?;
+        if self.plant_error && settings::strength(&self.model) == 0.0 {
+            return Err(
+                Conflict("--plant-error is an error in the regulariser's gradient: give --reg above 0".into()).into()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Checks the gradient as `options` say, and writes picture and report; an error if the gradient is not right.
+pub fn run(options: &GradcheckOptions) -> Result<()> {
+    options.check()?;
+    let interrupt = Interrupt::listen()?;
+    let output = Directory::create(options.run.out.as_deref())?;
+    let json_file = options.run.json.as_deref().filter(|&name| name != "-").map(Path::new);
+    json_file.map(check_writable).transpose()?;
+    let mut screen = Screen::new(options.run.json.as_deref() == Some("-"));
+    let Loaded { mut dataset, .. } = load(&options.run, &mut screen)?;
+    if options.model.model.wants_channels_last() {
+        dataset.train = dataset.train.channels_last(3)?;
+    }
+    let threads = start_threads(options.run.threads)?;
+    let mut tape = Tape::new();
+    let images = (&dataset.train, options.batch_size as usize);
+    let objective = Objective::new(&options.model, images, (options.run.seed, true), &mut tape)?;
+    if options.model.model == ModelName::Quick {
+        enlarge_weights(&mut tape, options.run.seed)?;
+    }
+    announce(options, &tape, &mut screen)?;
+
+    let bar = progress_bar(calls(options, &tape), "call of the loss");
+    let (of_interrupt, of_bar) = (&interrupt, &bar);
+    let checked = threads.run(move || Checked::new(options, &objective, tape, (of_interrupt, of_bar)));
+    bar.finish_and_clear();
+    if interrupt.is_asked() {
+        return Err(Interrupted("interrupted before all elements were checked".into()).into());
+    }
+    let checked = checked?;
+    if let Some(table) = &checked.table {
+        table.lines().iter().try_for_each(|line| screen.line(line))?;
+    }
+    let lines = checked.lines(options.show);
+    lines.iter().try_for_each(|line| screen.line(line))?;
+
+    let json = serde_json::to_string_pretty(&checked.report(options, &dataset, threads.count())?)? + "\n";
+    let files = [
+        output.write("gradcheck.svg", checked.picture(options)?.as_bytes())?,
+        output.write("report.json", json.as_bytes())?,
+    ];
+    if let Some(path) = json_file {
+        write_whole(path, json.as_bytes())?;
+    }
+    for path in files.iter().map(|path| path.as_path()).chain(json_file) {
+        screen.line(&format!("wrote {}", path.display()))?;
+    }
+    if options.run.json.as_deref() == Some("-") {
+        std::io::stdout().write_all(json.as_bytes())?;
+    }
+    checked.judge()
+}
+
+/// Draws all weights anew as He et al. scale them.
+///
+/// Caffe's first weights of `quick` make activations of a thousandth: within any step that the rounding of f64 allows, the bias of a
+/// convolution takes many of them over the kink of the rectifier. What is checked is the gradient, at whatever point.
+fn enlarge_weights(tape: &mut Tape<f64>, seed: u64) -> Result<()> {
+    let mut initializer = Initializer::new(Scheme::He, seed);
+    let mut weights = Vec::new();
+    tape.for_each_parameter(|info| {
+        if let Some((_, inputs)) = info.shape.extents().split_last().filter(|(_, inputs)| !inputs.is_empty()) {
+            weights.push((info.range, inputs.iter().product()));
+        }
+    });
+    for (range, fan_in) in weights {
+        let drawn = initializer.draw([range.len()], fan_in, fan_in)?;
+        tape.parameters_mut()[range].copy_from_slice(drawn.values());
+    }
+    Ok(())
+}
+
+/// About how often the loss is computed: twice for each element, but for those that may be at a kink.
+fn calls(options: &GradcheckOptions, tape: &Tape<f64>) -> u64 {
+    let mut elements = 0;
+    tape.for_each_parameter(|info| elements += info.range.len().min(samples(options).unwrap_or(usize::MAX)));
+    2 * elements as u64 + 1
+}
+
+fn samples(options: &GradcheckOptions) -> Option<usize> {
+    (!options.all).then_some(options.samples as usize)
+}
+
+/// Says what is about to be done.
+fn announce(options: &GradcheckOptions, tape: &Tape<f64>, screen: &mut Screen) -> Result<()> {
+    let pixels = match options.model.preprocess {
+        Preprocess::Raw => "raw pixels",
+        Preprocess::Mean => "pixels minus the mean image",
+        Preprocess::Standardize => "standardised pixels",
+    };
+    let name = match options.model.model {
+        ModelName::Mlp => format!("mlp, hidden layers of {:?}", options.model.hidden()),
+        model => model.name().to_owned(),
+    };
+    let loss = match options.model.loss {
+        LossName::Softmax => "softmax cross-entropy",
+        LossName::Hinge => "hinge loss",
+    };
+    let parameters = grouped(tape.parameter_count() as u64);
+    screen.line(&format!("model      {name}, {pixels}, {parameters} parameters, computed in f64"))?;
+    let strength = settings::strength(&options.model);
+    let images = grouped(options.batch_size.into());
+    screen.line(&format!(
+        "loss       {loss}, mean of {images} training images, + {strength:e} * (sum of squares of W)"
+    ))?;
+    let count = match samples(options) {
+        Some(samples) => format!("{} numbers of each parameter", grouped(samples as u64)),
+        None => "every number".into(),
+    };
+    screen
+        .line(&format!("check      {count}, centred differences, h = {:e}, seed {}", options.step, options.run.seed))?;
+    screen.line("")
+}
+
+/// What was found.
+struct Checked {
+    report: Report,
+    table: Option<Table>,
+    /// Seconds of one analytic gradient, and of the numerical one of the checked elements.
+    seconds: (f64, f64),
+    /// Numbers in all parameters.
+    parameters: usize,
+}
+
+impl Checked {
+    fn new(
+        options: &GradcheckOptions,
+        objective: &Objective,
+        mut tape: Tape<f64>,
+        (interrupt, bar): (&Interrupt, &ProgressBar),
+    ) -> Result<Self> {
+        let squares = if options.plant_error { planted::wrong_squares } else { squares };
+        let table = options.table.then(|| Table::new(objective, squares, &mut tape)).transpose()?;
+        let start = Instant::now();
+        tape.reset();
+        objective.record(&tape, squares).backward()?;
+        let analytic = start.elapsed().as_secs_f64();
+        let check = GradientCheck {
+            differences: Differences::Centred,
+            step: options.step,
+            samples: samples(options),
+            seed: options.run.seed,
+        };
+        let start = Instant::now();
+        let report = check.run(&mut tape, |tape| {
+            bar.inc(1);
+            if interrupt.is_asked() {
+                return tape.fail(lanegrad::Error::Setting("interrupted".into()));
+            }
+            objective.record(tape, squares)
+        })?;
+        let seconds = (analytic, start.elapsed().as_secs_f64());
+        Ok(Self { report, table, seconds, parameters: tape.parameter_count() })
+    }
+
+    /// The elements of a parameter, worst first.
+    fn of<'a>(&'a self, parameter: &'a str) -> impl Iterator<Item = &'a Element> {
+        self.report.elements.iter().filter(move |element| element.parameter == parameter)
+    }
+
+    /// The tables: the worst elements, and each parameter.
+    fn lines(&self, show: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        let width = self.report.elements.iter().map(|element| place(element).len()).max().unwrap_or(0).max(24);
+        if show > 0 {
+            lines.push(format!(
+                "{:<width$}  {:>14}  {:>14}  {:>10}  verdict",
+                "worst first", "analytic", "numerical", "rel. error"
+            ));
+        }
+        for element in self.report.elements.iter().take(show) {
+            let Element { analytic, numerical, error, verdict, .. } = element;
+            let (place, note) = (place(element), element.note());
+            lines.push(format!(
+                "{place:<width$}  {analytic:>14.7e}  {numerical:>14.7e}  {error:>10.2e}  {verdict}{note}"
+            ));
+        }
+        if show > 0 {
+            lines.push(String::new());
+        }
+        lines.push(format!(
+            "{:<width$}  {:>22}  {:>10}  {:>5} {:>10} {:>5} {:>8} {:>10} {:>5}",
+            "parameter", "checked", "rel. error", "good", "(rounding)", "kink", "doubtful", "suspicious", "wrong"
+        ));
+        for (parameter, checked, elements) in &self.report.coverage {
+            let count = |verdict| self.of(parameter).filter(|element| element.verdict == verdict).count();
+            let [good, kink, doubtful, suspicious, wrong] = VERDICTS.map(count);
+            let of = format!("{} of {}", grouped(*checked as u64), grouped(*elements as u64));
+            let worst = largest_error(self.of(parameter));
+            let rounded = self.of(parameter).filter(|element| element.within_rounding).count();
+            lines.push(format!(
+                "{parameter:<width$}  {of:>22}  {worst:>10.2e}  {good:>5} {rounded:>10} {kink:>5} {doubtful:>8} {suspicious:>10} \
+                 {wrong:>5}"
+            ));
+        }
+        lines.extend(self.remarks());
+        lines
+    }
+
+    /// What the tables mean, and what each gradient costs.
+    fn remarks(&self) -> Vec<String> {
+        let mut lines = vec![
+            String::new(),
+            "rel. error is |a - n| / max(|a|, |n|): below 1e-7 good, below 1e-4 doubtful, below 1e-2 suspicious, else wrong;".into(),
+            "good (rounding): the two differ by no more than the rounding of the loss, divided by the step".into(),
+        ];
+        let kinks = self.report.elements.iter().filter(|element| element.verdict == Verdict::Kink).count();
+        if kinks > 0 {
+            lines.push(format!(
+                "kink ({kinks}): a max(0, .) changes sides within a step; the numerical slope mixes both sides, the analytic one is right"
+            ));
+        }
+        let (analytic, numerical) = self.seconds;
+        let whole = numerical / self.report.elements.len().max(1) as f64 * self.parameters as f64;
+        lines.push(format!(
+            "analytic:  exact, and all {} derivatives in {}; numerical: approximate, and would take {} for all",
+            grouped(self.parameters as u64),
+            duration(analytic),
+            duration(whole)
+        ));
+        lines.push(format!("verdict    {}", self.report.verdict()));
+        lines
+    }
+
+    /// An error if the gradient is not right.
+    fn judge(&self) -> Result<()> {
+        match self.report.elements.first() {
+            Some(worst) if !self.report.passes() => Err(anyhow!(
+                "the gradient check fails: {} is {:.7e} by backpropagation and {:.7e} by differences, {}",
+                place(worst),
+                worst.analytic,
+                worst.numerical,
+                worst.verdict
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn picture(&self, options: &GradcheckOptions) -> Result<String> {
+        let parameters: Vec<_> = self
+            .report
+            .coverage
+            .iter()
+            .map(|(name, ..)| CheckedParameter { name, elements: self.of(name).collect() })
+            .collect();
+        let loss: Loss = options.model.loss.into();
+        let model = format!("{}, {} loss", options.model.model.name(), loss.name());
+        gradcheck_picture(&model, options.step, &parameters)
+    }
+
+    fn report(&self, options: &GradcheckOptions, dataset: &Dataset, threads: usize) -> Result<JsonReport<'_>> {
+        let loss: Loss = options.model.loss.into();
+        Ok(JsonReport {
+            version: 1,
+            command: "gradcheck",
+            isa: lanegrad::kernels::dispatch::level()?.name(),
+            threads,
+            data: report::Data {
+                kind: dataset.source.kind().into(),
+                train: dataset.train.len(),
+                test: dataset.test.len(),
+            },
+            model: report::Model {
+                name: options.model.model.name().into(),
+                loss: loss.name().into(),
+                parameters: self.parameters,
+            },
+            reg: settings::strength(&options.model),
+            batch_size: options.batch_size,
+            seed: options.run.seed,
+            step: options.step,
+            verdict: self.report.verdict().name(),
+            worst_error: self.report.worst_error(),
+            passes: self.report.passes(),
+            analytic_seconds: self.seconds.0,
+            numerical_seconds: self.seconds.1,
+            elements: self.report.elements.iter().map(JsonElement::from).collect(),
+            table: self.table.as_ref(),
+        })
+    }
+}
+
+/// All verdicts, best first.
+const VERDICTS: [Verdict; 5] = [Verdict::Good, Verdict::Kink, Verdict::Doubtful, Verdict::Suspicious, Verdict::Wrong];
+
+/// An element as it is written: `linear.weight[3, 17]`.
+fn place(element: &Element) -> String {
+    format!("{}{:?}", element.parameter, element.index)
+}
+
+/// The largest relative error but of those at a kink; NaN if one is.
+fn largest_error<'a>(elements: impl Iterator<Item = &'a Element>) -> f64 {
+    let telling = elements.filter(|element| element.verdict != Verdict::Kink);
+    telling.map(|element| element.error.abs()).max_by(f64::total_cmp).unwrap_or(0.0)
+}
+
+/// A time with its unit.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        ..0.1 => format!("{:.1} ms", 1e3 * seconds),
+        ..120.0 => format!("{seconds:.1} s"),
+        ..7200.0 => format!("{:.0} minutes", seconds / 60.0),
+        _ => format!("{:.0} hours", seconds / 3600.0),
+    }
+}
+
+/// The JSON report of a gradient check, version 1.
+///
+/// `elements` are those that were checked, worst first. `worst_error` is the largest relative error of those that are neither at
+/// a kink nor within the rounding of the loss. `table` is there with `--table`: its `loss` is that of W, each row's that of W + h.
+#[derive(Debug, Serialize)]
+struct JsonReport<'a> {
+    version: u32,
+    command: &'static str,
+    isa: &'static str,
+    threads: usize,
+    data: report::Data,
+    model: report::Model,
+    reg: f64,
+    batch_size: u32,
+    seed: u64,
+    step: f64,
+    verdict: &'static str,
+    worst_error: f64,
+    passes: bool,
+    analytic_seconds: f64,
+    numerical_seconds: f64,
+    elements: Vec<JsonElement<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<&'a Table>,
+}
+
+/// One checked element.
+#[derive(Debug, Serialize)]
+struct JsonElement<'a> {
+    parameter: &'a str,
+    index: &'a [usize],
+    analytic: f64,
+    numerical: f64,
+    error: f64,
+    within_rounding: bool,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sides: Option<[f64; 2]>,
+}
+
+impl<'a> From<&'a Element> for JsonElement<'a> {
+    fn from(element: &'a Element) -> Self {
+        Self {
+            parameter: &element.parameter,
+            index: &element.index,
+            analytic: element.analytic,
+            numerical: element.numerical,
+            error: element.error,
+            within_rounding: element.within_rounding,
+            verdict: element.verdict.name(),
+            sides: element.sides,
+        }
+    }
+}
