@@ -9,6 +9,7 @@ use crate::page::PageOptions;
 use crate::predict::PredictOptions;
 use crate::race::RaceOptions;
 use crate::resume::Settings;
+use crate::roofline::RooflineOptions;
 use crate::search::SearchOptions;
 use crate::sweep::SweepOptions;
 use clap::error::ErrorKind;
@@ -92,6 +93,8 @@ pub enum Command {
     Noise(Box<NoiseOptions>),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
     Lecture,
+    /// Measure every kernel beside what the processor and its memory can do
+    Roofline(RooflineOptions),
     /// Check that all is well: data, loss, gradient, learning, threads, processor, memory
     Doctor(DoctorOptions),
     /// Get CIFAR-10, check it, or write a synthetic set in its layout

@@ -30,6 +30,7 @@ mod race;
 mod report;
 mod results;
 mod resume;
+mod roofline;
 mod screen;
 mod search;
 mod settings;
@@ -73,6 +74,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
         args::Command::Graph(options) => graph::run(&options),
         args::Command::Noise(options) => noise::run(&options),
         args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
+        args::Command::Roofline(options) => roofline::run(&options),
         args::Command::Doctor(options) => doctor::run(&options),
         args::Command::Data(options) => data::run(&options),
     }
