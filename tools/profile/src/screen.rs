@@ -1,8 +1,8 @@
 //! Lines for people, and how numbers are written in them.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 /// Where lines for people go: standard output, unless the JSON report goes there.
 pub struct Screen {
@@ -16,8 +16,15 @@ impl Screen {
     }
 
     /// Prints a line.
+    ///
+    /// If whoever read the lines has closed the pipe (`profile ... | head`), nobody misses the rest: the work goes on, its files are
+    /// written, and its exit status tells how it ended.
     pub fn line(&mut self, text: &str) -> Result<()> {
-        Ok(writeln!(self.writer, "{text}")?)
+        match writeln!(self.writer, "{text}") {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => self.writer = Box::new(std::io::sink()),
+            written => written.context("cannot print the results")?,
+        }
+        Ok(())
     }
 }
 

@@ -140,10 +140,10 @@ pub fn run(options: &SearchOptions) -> Result<()> {
     let title = format!("The best of {} random matrices, {}", grouped(search.tries as u64), source_name(&dataset));
     let title = if options.local { format!("After a random local search, {}", source_name(&dataset)) } else { title };
     let files = [
-        output.write("search.svg", picture(options, &found, &dataset)?.as_bytes())?,
-        output.write("templates.png", &contact_sheet(&pictures, &title)?)?,
         output
             .write("weights.safetensors", &weights::safetensors(tensors, classifier.normalisation(), &description)?)?,
+        output.write("search.svg", picture(options, &found, &dataset)?.as_bytes())?,
+        output.write("templates.png", &contact_sheet(&pictures, &title)?)?,
         output.write("report.json", json.as_bytes())?,
     ];
     if let Some(path) = json_file {

@@ -63,7 +63,7 @@ pub fn run(options: &TrainOptions) -> Result<()> {
     let result = training.run(&dataset, &mut machine, &mut screen, (&store, &interrupt));
     if let Err(error) = result {
         let diverged = matches!(error.downcast_ref(), Some(lanegrad::Error::Diverged { .. }));
-        if diverged && !training.epochs.is_empty() {
+        if diverged && !training.losses.is_empty() {
             // What there is to see of it; the error says why there is no more.
             training.write_curves(&dataset, &output)?;
         }

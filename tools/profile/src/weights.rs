@@ -59,6 +59,8 @@ pub struct Description {
     pub data: String,
     /// The seed of the training, and of synthetic data.
     pub seed: u64,
+    /// The SHA-256 of all numbers in the file but those: parameters by name, then mean and scale.
+    pub sha256: String,
 }
 
 impl Description {
@@ -78,6 +80,7 @@ impl Description {
                 Source::Synthetic { .. } => data_name.into(),
             },
             seed,
+            sha256: String::new(),
         }
     }
 
@@ -104,6 +107,7 @@ fn named<T: ValueEnum>(name: &str) -> Result<T> {
 
 /// The file: parameters, how pixels are normalised (mean, scale), and what all that is.
 pub fn safetensors(tensors: Tensors, normalisation: (&[f32], &[f32]), description: &Description) -> Result<Vec<u8>> {
+    let sha256 = digest(&tensors, normalisation);
     let mut named: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for (name, value) in tensors {
         named.push((name, value.shape().extents().to_vec(), little_endian(value.values())));
@@ -116,8 +120,22 @@ pub fn safetensors(tensors: Tensors, normalisation: (&[f32], &[f32]), descriptio
         .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>>>()?;
     // One entry alone: the order of several would change from run to run.
-    let metadata = HashMap::from([(DESCRIPTION.to_owned(), serde_json::to_string(description)?)]);
+    let metadata = HashMap::from([(
+        DESCRIPTION.to_owned(),
+        serde_json::to_string(&Description { sha256, ..description.clone() })?,
+    )]);
     Ok(safetensors::serialize(views, Some(metadata))?)
+}
+
+/// The SHA-256 of all numbers of a file: of parameters in the order of their names, then of mean and scale.
+fn digest(tensors: &Tensors, (mean, scale): (&[f32], &[f32])) -> String {
+    let mut sorted: Vec<_> = tensors.iter().collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut hash = Sha256::new();
+    for values in sorted.into_iter().map(|(_, tensor)| tensor.values()).chain([mean, scale]) {
+        hash.update(little_endian(values));
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The SHA-256 of all parameters, one after the other, as little-endian `f32`.
@@ -178,6 +196,8 @@ fn decode(bytes: &[u8]) -> Result<(Description, ModelOptions, Model)> {
     let found: usize = tensors.iter().map(|(_, tensor)| tensor.values().len()).sum();
     let wanted = parameters(&options, classes);
     ensure!(wanted == Some(found), "it has {found} parameters, which are not those of the model that it describes");
+    let sum = digest(&tensors, (&normalisation.mean, &normalisation.scale));
+    ensure!(sum == description.sha256, "its numbers are not those that were written: the file is damaged");
     let mut model = Model::with_normalisation(&options, normalisation, classes)?;
     model.set_parameters(&tensors).context("it does not fit the model that it describes")?;
     Ok((description, options, model))
@@ -275,7 +295,7 @@ mod tests {
             let (bytes, description, scores) = file(line);
             assert_eq!(file(line).0, bytes, "{line}");
             let (found, options, mut model) = decode(&bytes).unwrap();
-            assert_eq!(found, description, "{line}");
+            assert_eq!(Description { sha256: String::new(), ..found }, description, "{line}");
             let mut images = synthetic::generate_sized(3, 20, 10).test;
             if options.model.wants_channels_last() {
                 images = images.channels_last(3).unwrap();
@@ -300,6 +320,12 @@ mod tests {
             refused(&good[..length]);
         }
         let head = 8 + u64::from_le_bytes(*good.first_chunk().unwrap()) as usize;
+        // Any number, mean and scale included, by a single bit.
+        for at in (head..good.len()).step_by(499).chain([head, good.len() - 1]) {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            assert!(refused(&bad).contains("damaged"), "byte {at}");
+        }
         let mut different = 0;
         for i in 0..head {
             for bit in 0..8 {

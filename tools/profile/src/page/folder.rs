@@ -10,6 +10,21 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::Path;
 
+/// The report of `train`: other commands leave one too.
+fn report(text: &str) -> Result<Report> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        command: String,
+    }
+    if let Ok(Named { command }) = serde_json::from_str(text) {
+        ensure!(
+            command == "train",
+            "it is the report of `profile {command}`, and a page is made of one of `profile train`"
+        );
+    }
+    Ok(serde_json::from_str(text)?)
+}
+
 /// A finished run.
 pub struct Run {
     /// `report.json`.
@@ -29,7 +44,7 @@ impl Run {
     /// If one is missing, damaged, or of another run than the others.
     pub fn read(folder: &Path) -> Result<Self> {
         ensure!(folder.is_dir(), "{} is not the folder of a run", folder.display());
-        let report = text(folder, "report.json", |text| Ok(serde_json::from_str::<Report>(text)?))?;
+        let report = text(folder, "report.json", report)?;
         let steps = text(folder, "steps.csv", steps::from_csv)?;
         let summary = text(folder, "predictions.json", |text| Ok(serde_json::from_str::<Summary>(text)?))?;
         let trained = weights::load(folder)?;

@@ -7,7 +7,8 @@ use std::io;
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width};
 use plotters_backend::text_anchor::HPos;
 use plotters_backend::{
-    BackendColor, BackendCoord, BackendTextStyle, DrawingBackend, DrawingErrorKind, FontStyle, FontTransform,
+    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind, FontStyle,
+    FontTransform, rasterizer,
 };
 
 use super::chart::{Backend, HEIGHT, WIDTH};
@@ -150,6 +151,31 @@ impl DrawingBackend for &mut Raster {
             let (red, green, blue) = colour.rgb;
             let pixel = &mut self.pixels[(y * width + x) as usize];
             *pixel = blend(*pixel, [red, green, blue], colour.alpha);
+        }
+        Ok(())
+    }
+
+    /// Segment by segment, with round joints: the mitred ones of a path that turns back are spikes.
+    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        path: I,
+        style: &S,
+    ) -> Result<(), DrawingErrorKind<io::Error>> {
+        let mut points: Vec<BackendCoord> = path.into_iter().collect();
+        points.dedup();
+        let width = style.stroke_width();
+        for ends in points.windows(2) {
+            if width <= 1 {
+                self.draw_line(ends[0], ends[1], style)?;
+            } else {
+                self.fill_polygon(rasterizer::polygonize(ends, width), &style.color())?;
+            }
+        }
+        // A round joint of a colour that shines through would be seen twice.
+        if width > 2 && style.color().alpha == 1.0 {
+            for &joint in points.iter().skip(1).rev().skip(1) {
+                self.draw_circle(joint, width / 2, &style.color(), true)?;
+            }
         }
         Ok(())
     }

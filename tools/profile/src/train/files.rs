@@ -31,8 +31,9 @@ pub fn loss_name(loss: LossName) -> (&'static str, &'static str) {
 impl Training<'_> {
     /// Writes all of it but the report; returns the paths.
     pub fn write(&mut self, dataset: &Dataset, machine: &Machine, output: &Directory) -> Result<Vec<PathBuf>> {
-        let mut files = self.write_curves(dataset, output)?;
-        files.push(output.write("weights.safetensors", &self.safetensors(dataset)?)?);
+        // What cannot be drawn again comes first: the disk may be full before the last picture.
+        let mut files = vec![output.write("weights.safetensors", &self.safetensors(dataset)?)?];
+        files.extend(self.write_curves(dataset, output)?);
         files.push(output.write(self.first_layer_file(), &self.first_layer_picture(dataset)?)?);
         if !dataset.test.is_empty() {
             let (options, model) = (self.options, &mut self.model);
@@ -48,10 +49,10 @@ impl Training<'_> {
     /// Writes the curves of the losses, the accuracy and the steps, and the losses themselves: what there is of a run that
     /// diverged too.
     pub fn write_curves(&self, dataset: &Dataset, output: &Directory) -> Result<Vec<PathBuf>> {
-        let mut files = vec![
-            output.write("loss.svg", self.loss_picture(dataset)?.as_bytes())?,
-            output.write("accuracy.svg", self.accuracy_picture(dataset)?.as_bytes())?,
-        ];
+        let mut files = vec![output.write("loss.svg", self.loss_picture(dataset)?.as_bytes())?];
+        if !self.epochs.is_empty() {
+            files.push(output.write("accuracy.svg", self.accuracy_picture(dataset)?.as_bytes())?);
+        }
         if let Some(picture) = self.updates_picture()? {
             files.push(output.write("updates.svg", picture.as_bytes())?);
         }
