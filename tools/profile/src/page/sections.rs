@@ -102,8 +102,9 @@ pub fn curves(run: &Run) -> Result<Markup> {
                 }))
                 @if let Some(ratios) = ratios {
                     (figure("Size of a step", "Curves of the update-to-weight ratios", &ratios, html! {
-                        "The norm of each epoch's last step, over that of the weights it moved. About 0.001 is usual: far above it "
-                        "the step size is too large, far below it too small."
+                        "The norm of each epoch's last step, over that of the weights it moved. About 0.001 is usual for the "
+                        "layers of a network: far above it the step size is too large, far below it too small. Weights that began as "
+                        "zeros are short, and their ratios larger."
                     }))
                 }
             }
