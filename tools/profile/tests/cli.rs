@@ -293,10 +293,19 @@ fn places_that_cannot_be_written_are_refused_before_training() {
 }
 
 #[test]
-fn a_run_that_diverges_says_at_which_step_and_leaves_nothing() {
+fn a_run_that_diverges_says_at_which_step_and_leaves_the_curve_of_its_losses() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = profile(directory.path());
     let data = small_cifar().to_str().unwrap();
-    let message = refused(1, &["train", "--data", data, "--lr", "1e30", "--reg", "1", "--out", "out"], &[]);
-    assert!(message.contains("step "), "{message}");
+    command.args(["train", "--data", data, "--lr", "1e30", "--reg", "1", "--out", "out"]);
+    let output = command.assert().failure().code(1).get_output().clone();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.starts_with("error: ") && message.contains("step "), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    let mut names: Vec<_> =
+        walk(directory.path()).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    names.sort();
+    assert_eq!(names, ["loss.svg", "steps.csv"]);
 }
 
 #[test]

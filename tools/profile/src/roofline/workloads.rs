@@ -125,7 +125,7 @@ pub fn all() -> Vec<Maker> {
 }
 
 /// C = A B, of m x k and k x n.
-fn product([m, k, n]: [usize; 3]) -> Workload {
+pub fn product([m, k, n]: [usize; 3]) -> Workload {
     let (a, b, mut c) = (random(1, m * k), random(2, k * n), vec![0.0; m * n]);
     Workload {
         name: format!("gemm {m} x {k} x {n}"),
