@@ -81,7 +81,6 @@ pub fn run(options: &RaceOptions) -> Result<()> {
         rules.push(report);
     }
     bar.finish_and_clear();
-    let start = curves.iter().filter_map(|curve| curve.points.first()).map(|point| point.1).fold(0.0, f64::max);
     let picture = Lines {
         title: "Update rules on the same mini-batches".into(),
         subtitle: trials.subtitle(),
@@ -89,7 +88,7 @@ pub fn run(options: &RaceOptions) -> Result<()> {
         y_caption: trials.loss_caption().into(),
         x: Measure::Count,
         y: Measure::Linear,
-        top: Some(1.1 * start),
+        top: top(&curves),
         curves: &curves,
         marks: &[],
         note: format!("after step {}", grouped(steps)),
@@ -127,4 +126,29 @@ fn curve(rule: &RuleReport, losses: &[f64]) -> Curve {
         _ => "not finite".into(),
     };
     Curve { name: format!("{} {}", rule.name, setting(rule.lr)), detail, points }
+}
+
+/// Where the picture ends: a little above the start, unless no curve goes there; nowhere told if none starts finite.
+fn top(curves: &[Curve]) -> Option<f64> {
+    let starts = curves.iter().filter_map(|curve| curve.points.first());
+    let start = starts.map(|point| point.1).filter(|loss| loss.is_finite()).reduce(f64::max)?;
+    let losses = curves.iter().flat_map(|curve| &curve.points).map(|point| point.1);
+    Some(losses.filter(|loss| loss.is_finite()).fold(start, f64::max).min(1.1 * start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_picture_ends_where_the_curves_do_or_a_little_above_the_start() {
+        let top = |losses: &[f64]| {
+            let points = losses.iter().enumerate().map(|(step, &loss)| (step as f64, loss)).collect();
+            super::top(&[Curve { name: String::new(), detail: String::new(), points }])
+        };
+        assert_eq!(top(&[2.0, 1.5, 1.8]), Some(2.0));
+        assert_eq!(top(&[2.0, 2.1, 1.8]), Some(2.1));
+        assert_eq!(top(&[2.0, 90.0, f64::INFINITY]), Some(2.2));
+        assert_eq!(top(&[f64::INFINITY]), None);
+    }
 }
