@@ -133,9 +133,15 @@ fn a_race_whose_first_loss_is_not_finite_is_drawn() {
 fn what_makes_no_sense_is_refused() {
     for (arguments, expected) in [
         (&["race", "--rules", "sgd,sgd"][..], "named twice"),
+        (&["race", "--rules", "sgd,momentum,nesterov,adagrad,adadelta,rmsprop,adam,graves-rmsprop"], "at most 7"),
         (&["race", "--rules", "sgd", "--lr", "adam=1"], "not among"),
         (&["race", "--rules", "muon"], "matrices"),
         (&["race", "--on", "training", "--start", "1,1"], "--start"),
+        (&["race", "--on", "training", "--rules", "sgd,muon", "--data", "nowhere"], "muon"),
+        (&["race", "--model", "mlp"], "--model is a setting of --on training"),
+        (&["race", "--on", "saddle", "--loss", "hinge"], "--loss"),
+        (&["race", "--on", "valley", "--reg", "0"], "--reg"),
+        (&["race", "--batch-size", "256"], "--batch-size"),
         (&["race", "--start", "1"], "--start"),
         (&["race", "--lr", "sgd"], "--lr"),
         (&["race", "--lr", "sgd=0"], "--lr"),

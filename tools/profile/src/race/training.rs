@@ -14,6 +14,9 @@ use std::fmt::Write;
 /// Steps where nothing else is said.
 const STEPS: u64 = 400;
 
+/// Images in a mini-batch where nothing else is said.
+const BATCH_SIZE: u32 = 256;
+
 /// The JSON report of a race on training.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -53,7 +56,8 @@ struct RuleReport {
 /// Trains with each rule, and writes the curves of their losses.
 pub fn run(options: &RaceOptions) -> Result<()> {
     let mut results = Results::open(&options.run)?;
-    let trials = Trials::open(&options.run, &options.model, options.batch_size, &mut results)?;
+    let batch_size = options.batch_size.unwrap_or(BATCH_SIZE);
+    let trials = Trials::open(&options.run, &options.model, batch_size, &mut results)?;
     let steps = options.steps.unwrap_or(STEPS);
     let window = (steps / 20).clamp(1, 100);
     let bar = trials.bar(steps * options.rules.len() as u64);
@@ -102,7 +106,7 @@ pub fn run(options: &RaceOptions) -> Result<()> {
         track: "training",
         model: trials.model_text(),
         data: trials.dataset.source.kind(),
-        batch_size: options.batch_size,
+        batch_size,
         seed: options.run.seed,
         steps,
         rules,
