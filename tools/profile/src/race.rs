@@ -6,8 +6,11 @@
 mod surface;
 mod training;
 
-use crate::args::{ModelOptions, OptimizerName, RunOptions, parse_positive};
+use crate::args::{
+    LossName, ModelName, ModelOptions, OptimizerName, Preprocess, RunOptions, UpdateOptions, parse_positive,
+};
 use crate::plots::contour::Grid;
+use crate::plots::lines::MOST_CURVES;
 use crate::plots::race::{MapRace, Runner};
 use crate::results::Results;
 use crate::resume::Conflict;
@@ -48,9 +51,9 @@ pub struct RaceOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub steps: Option<u64>,
 
-    /// Images in a mini-batch, on `training`
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub batch_size: u32,
+    /// Images in a mini-batch, on `training` [default: 256]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub batch_size: Option<u32>,
 
     /// What is trained, on `training`.
     #[command(flatten)]
@@ -59,6 +62,25 @@ pub struct RaceOptions {
     /// Data, threads, seed, files.
     #[command(flatten)]
     pub run: RunOptions,
+}
+
+impl RaceOptions {
+    /// An option that only a training has a use for, if one was told. Those of the model that have a default value cannot be
+    /// told from it, and a map ignores that value.
+    fn told_for_training(&self) -> Option<&'static str> {
+        let ModelOptions { model, hidden, loss, preprocess, init, bias, reg } = &self.model;
+        let told = [
+            ("--batch-size", self.batch_size.is_some()),
+            ("--model", *model != ModelName::Linear),
+            ("--hidden", hidden.is_some()),
+            ("--loss", *loss != LossName::Softmax),
+            ("--preprocess", *preprocess != Preprocess::Standardize),
+            ("--init", init.is_some()),
+            ("--bias", bias.is_some()),
+            ("--reg", reg.is_some()),
+        ];
+        told.into_iter().find(|(_, is_told)| *is_told).map(|(name, _)| name)
+    }
 }
 
 /// What rules race on.
@@ -149,14 +171,25 @@ fn check(options: &RaceOptions) -> Result<()> {
             return refuse(format!("--rules: {} is named twice", name(*rule)));
         }
     }
+    if options.rules.len() > MOST_CURVES {
+        return refuse(format!("--rules: at most {MOST_CURVES} are drawn, each in a colour of its own"));
+    }
     if let Some((rule, _)) = options.lr.iter().find(|(rule, _)| !options.rules.contains(rule)) {
         return refuse(format!("--lr {}: it is not among the --rules that take part", name(*rule)));
     }
     if options.on != Track::Training && options.rules.contains(&OptimizerName::Muon) {
         return refuse("--rules muon: it is for matrices, and a point on a map is none".into());
     }
-    if options.on == Track::Training && options.start.is_some() {
-        return refuse("--start is for the maps: beale, saddle, valley".into());
+    if options.on == Track::Training {
+        if options.start.is_some() {
+            return refuse("--start is for the maps: beale, saddle, valley".into());
+        }
+        for &rule in &options.rules {
+            let update = UpdateOptions { optimizer: rule, lr: None, momentum: None };
+            update.check(options.model.model).or_else(|message| refuse(message.into()))?;
+        }
+    } else if let Some(name) = options.told_for_training() {
+        return refuse(format!("{name} is a setting of --on training"));
     }
     options.model.check().or_else(|message| refuse(message.into()))
 }

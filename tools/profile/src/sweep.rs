@@ -11,6 +11,7 @@ mod search;
 mod slice;
 
 use crate::args::{ModelName, ModelOptions, OptimizerName, RunOptions, UpdateOptions, parse_positive};
+use crate::plots::lines::MOST_CURVES;
 use crate::results::Results;
 use crate::resume::Conflict;
 use crate::settings;
@@ -101,6 +102,12 @@ fn parse_range(text: &str) -> Result<Range<f64>, String> {
 fn check(options: &SweepOptions) -> Result<(), &'static str> {
     options.model.check()?;
     UpdateOptions { optimizer: options.optimizer, lr: None, momentum: None }.check(options.model.model)?;
+    if options.find && options.steps.is_some_and(|steps| steps < finder::FEWEST_STEPS) {
+        return Err("--steps: --find needs at least 50 of them, to tell a slope from noise");
+    }
+    if options.lr.as_ref().is_some_and(|rates| rates.len() > MOST_CURVES) {
+        return Err("--lr: at most 7 step sizes are drawn, each in a colour of its own");
+    }
     if options.search && options.model.reg.is_some() {
         return Err("--reg: --search tries strengths of its own; --reg-range says which");
     }

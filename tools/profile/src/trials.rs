@@ -7,12 +7,15 @@ use crate::machine::Machine;
 use crate::model::Model;
 use crate::results::Results;
 use crate::screen::{counted, grouped, progress_bar};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use indicatif::ProgressBar;
 use lanegrad::data::{Dataset, Images};
 use lanegrad::loss::StepLoss;
 use lanegrad::optim::Optimizer;
 use lanegrad::train::{Sampler, Sampling, steps};
+
+/// Accuracies on fewer images differ by chance alone.
+const FEWEST_HELD_OUT: usize = 10;
 
 /// What all trials of a command share.
 pub struct Trials {
@@ -66,6 +69,10 @@ impl Trials {
     pub fn hold_out(&mut self) -> Result<()> {
         let images = &self.dataset.train;
         let count = images.len() / 10;
+        if count < FEWEST_HELD_OUT {
+            let (all, fewest) = (grouped(images.len() as u64), 10 * FEWEST_HELD_OUT);
+            bail!("a tenth of {all} training images is too few to choose by: at least {fewest} are needed");
+        }
         let part = |range: std::ops::Range<usize>| -> Result<Images> {
             let mut part = Images::new(images.features(), images.classes(), range.len());
             range.into_iter().try_for_each(|image| part.push(images.image(image), images.labels()[image]))?;

@@ -80,7 +80,10 @@ fn the_saddle_holds_sgd_longest() {
 #[test]
 fn runners_that_leave_the_map_are_drawn_to_its_border() {
     let (directory, printed) = race(&["--on", "valley", "--rules", "sgd,nesterov", "--lr", "sgd=1,nesterov=0.5"]);
-    assert!(printed.contains("not finite") || printed.contains("e"), "{printed}");
+    // Across the valley each step of size 1 turns y, which starts at 1, into (1 - 16) y: f is 8 (15^n)^2 after n steps.
+    let row = printed.lines().find(|line| line.starts_with("sgd ")).unwrap();
+    let expected = 8.0 * 15f64.powi(20);
+    assert!(row.contains(&format!("{expected:.3e}")), "{row}");
     let svg = fs::read_to_string(directory.path().join("out/race.svg")).unwrap();
     assert!(!svg.contains("NaN") && !svg.contains("inf"));
     assert!(!delays(&directory.path().join("out/race.gif")).is_empty());
@@ -119,12 +122,26 @@ fn a_rule_that_diverges_is_reported_and_not_the_end_of_the_race() {
 }
 
 #[test]
+fn a_race_whose_first_loss_is_not_finite_is_drawn() {
+    let init = ["--init", "normal:1e30", "--rules", "sgd,adam", "--steps", "20", "--data", "synthetic:500"];
+    let (directory, printed) = race(&[&["--on", "training"][..], &init].concat());
+    assert!(printed.contains("not finite at step 0"), "{printed}");
+    assert!(texts(directory.path()).contains("not finite"));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     for (arguments, expected) in [
         (&["race", "--rules", "sgd,sgd"][..], "named twice"),
+        (&["race", "--rules", "sgd,momentum,nesterov,adagrad,adadelta,rmsprop,adam,graves-rmsprop"], "at most 7"),
         (&["race", "--rules", "sgd", "--lr", "adam=1"], "not among"),
         (&["race", "--rules", "muon"], "matrices"),
         (&["race", "--on", "training", "--start", "1,1"], "--start"),
+        (&["race", "--on", "training", "--rules", "sgd,muon", "--data", "nowhere"], "muon"),
+        (&["race", "--model", "mlp"], "--model is a setting of --on training"),
+        (&["race", "--on", "saddle", "--loss", "hinge"], "--loss"),
+        (&["race", "--on", "valley", "--reg", "0"], "--reg"),
+        (&["race", "--batch-size", "256"], "--batch-size"),
         (&["race", "--start", "1"], "--start"),
         (&["race", "--lr", "sgd"], "--lr"),
         (&["race", "--lr", "sgd=0"], "--lr"),

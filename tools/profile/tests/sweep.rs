@@ -36,6 +36,14 @@ fn column(directory: &Path, name: &str, place: usize) -> Vec<f64> {
     text.lines().skip(1).map(|line| line.split(',').nth(place).unwrap().parse().unwrap()).collect()
 }
 
+/// The message of a sweep that fails after its options are read.
+fn failure(arguments: &[&str]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = profile(directory.path());
+    command.args(["sweep", "--out", "out"]).args(arguments);
+    String::from_utf8(command.assert().failure().code(1).get_output().stderr.clone()).unwrap()
+}
+
 const SYNTHETIC: &str = "synthetic:5000";
 
 #[test]
@@ -87,7 +95,9 @@ fn the_ladder_has_one_minimum_and_then_grows_tenfold() {
         line.starts_with(&format!("for step size {:e} new loss: ", ladder[best]["lr"].as_f64().unwrap())),
         "{line}"
     );
-    texts(directory.path(), "ladder.svg");
+    let texts = texts(directory.path(), "ladder.svg");
+    let words: Vec<&str> = texts.split_whitespace().collect();
+    assert!(words.contains(&"30") && !words.contains(&"35"), "it ends at about three times the loss before: {texts}");
 }
 
 #[test]
@@ -148,7 +158,7 @@ fn a_slice_of_the_hinge_loss_is_convex() {
 #[test]
 fn networks_are_swept_too() {
     for mode in [&["--lr", "0.05,0.01"][..], &["--find"], &["--search", "--trials", "2"], &["--slice"]] {
-        let arguments = [&["--model", "mlp", "--hidden", "8", "--steps", "40"][..], mode].concat();
+        let arguments = [&["--model", "mlp", "--hidden", "8", "--steps", "50"][..], mode].concat();
         let (directory, _) = sweep("synthetic:500", &arguments);
         assert_eq!(report(directory.path())["command"], "sweep");
     }
@@ -157,11 +167,21 @@ fn networks_are_swept_too() {
 #[test]
 fn the_number_of_threads_changes_nothing() {
     let csv = |threads: &str, mode: &str, name: &str| {
-        let (directory, _) = sweep(SYNTHETIC, &[mode, "--steps", "30", "--threads", threads]);
+        let (directory, _) = sweep(SYNTHETIC, &[mode, "--steps", "50", "--threads", threads]);
         fs::read(directory.path().join("out").join(name)).unwrap()
     };
     assert_eq!(csv("1", "--find", "find.csv"), csv("3", "--find", "find.csv"));
     assert_eq!(csv("1", "--slice", "slice.csv"), csv("2", "--slice", "slice.csv"));
+}
+
+#[test]
+fn what_diverges_or_is_too_small_is_named() {
+    let message = failure(&["--slice", "--data", "synthetic:500", "--init", "normal:1e30"]);
+    assert!(message.contains("before the slice diverged"), "{message}");
+    let message = failure(&["--search", "--data", "synthetic:99", "--trials", "1"]);
+    assert!(message.contains("99 training images is too few"), "{message}");
+    let (_, printed) = sweep("synthetic:500", &["--find", "--init", "normal:1e30"]);
+    assert!(printed.contains("not finite at the first step already"), "{printed}");
 }
 
 #[test]
@@ -176,6 +196,8 @@ fn what_makes_no_sense_is_refused() {
         (&["sweep", "--hidden", "3"], "--hidden"),
         (&["sweep", "--optimizer", "muon"], "muon"),
         (&["sweep", "--find", "--trials", "3"], "--search"),
+        (&["sweep", "--find", "--steps", "49"], "at least 50"),
+        (&["sweep", "--lr", "1,2,3,4,5,6,7,8"], "at most 7"),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let output = profile(directory.path()).args(arguments).assert().failure().code(2).get_output().clone();

@@ -65,7 +65,7 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// An axis that ends on ticks and holds all these positions; NaN does not count.
+    /// An axis that ends on ticks and holds all these positions; what is not finite does not count.
     pub(super) fn around(scale: Scale, positions: &[f64]) -> Self {
         let (low, high) = bounds(positions).unwrap_or((0.0, 1.0));
         match scale {
@@ -137,9 +137,9 @@ impl Axis {
     }
 }
 
-/// The smallest and the largest position, when there is one that is not NaN.
+/// The smallest and the largest position, when there is one that is finite.
 fn bounds(positions: &[f64]) -> Option<(f64, f64)> {
-    let finite = positions.iter().copied().filter(|p| !p.is_nan());
+    let finite = positions.iter().copied().filter(|p| p.is_finite());
     finite.fold(None, |found, p| {
         let (low, high) = found.unwrap_or((p, p));
         Some((low.min(p), high.max(p)))
@@ -244,6 +244,13 @@ mod tests {
         let axis = Axis::around(Scale::Logarithmic, &[-37.2, 38.1]);
         assert!((4..12).contains(&axis.ticks.len()), "{axis:?}");
         assert!(axis.range.start <= -37.2 && axis.range.end >= 38.1);
+    }
+
+    #[test]
+    fn what_is_not_finite_does_not_stretch_an_axis() {
+        let axis = Axis::around(Scale::Linear, &[f64::INFINITY, 1.53, f64::NAN, 2.31, f64::NEG_INFINITY]);
+        assert_eq!(labels(&axis), labels(&Axis::linear(1.53, 2.31)));
+        assert!(Axis::around(Scale::Linear, &[f64::INFINITY]).range.end.is_finite());
     }
 
     #[test]

@@ -10,6 +10,9 @@ use super::chart::{Align, Area, Backend, Chart, Font, INK, LABEL, SERIES, SideEn
 use super::clip::{Point, inside};
 use super::moving::{Moving, animated, still};
 
+/// More curves would have to share colours, or be dashed.
+pub const MOST_CURVES: usize = SERIES.len();
+
 /// Most points that are drawn as dots too.
 const MOST_DOTS: usize = 40;
 

@@ -14,6 +14,9 @@ use std::fmt::Write;
 /// Steps where nothing else is said.
 const STEPS: u64 = 400;
 
+/// Images in a mini-batch where nothing else is said.
+const BATCH_SIZE: u32 = 256;
+
 /// The JSON report of a race on training.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -53,7 +56,8 @@ struct RuleReport {
 /// Trains with each rule, and writes the curves of their losses.
 pub fn run(options: &RaceOptions) -> Result<()> {
     let mut results = Results::open(&options.run)?;
-    let trials = Trials::open(&options.run, &options.model, options.batch_size, &mut results)?;
+    let batch_size = options.batch_size.unwrap_or(BATCH_SIZE);
+    let trials = Trials::open(&options.run, &options.model, batch_size, &mut results)?;
     let steps = options.steps.unwrap_or(STEPS);
     let window = (steps / 20).clamp(1, 100);
     let bar = trials.bar(steps * options.rules.len() as u64);
@@ -81,7 +85,6 @@ pub fn run(options: &RaceOptions) -> Result<()> {
         rules.push(report);
     }
     bar.finish_and_clear();
-    let start = curves.iter().filter_map(|curve| curve.points.first()).map(|point| point.1).fold(0.0, f64::max);
     let picture = Lines {
         title: "Update rules on the same mini-batches".into(),
         subtitle: trials.subtitle(),
@@ -89,7 +92,7 @@ pub fn run(options: &RaceOptions) -> Result<()> {
         y_caption: trials.loss_caption().into(),
         x: Measure::Count,
         y: Measure::Linear,
-        top: Some(1.1 * start),
+        top: top(&curves),
         curves: &curves,
         marks: &[],
         note: format!("after step {}", grouped(steps)),
@@ -103,7 +106,7 @@ pub fn run(options: &RaceOptions) -> Result<()> {
         track: "training",
         model: trials.model_text(),
         data: trials.dataset.source.kind(),
-        batch_size: options.batch_size,
+        batch_size,
         seed: options.run.seed,
         steps,
         rules,
@@ -127,4 +130,29 @@ fn curve(rule: &RuleReport, losses: &[f64]) -> Curve {
         _ => "not finite".into(),
     };
     Curve { name: format!("{} {}", rule.name, setting(rule.lr)), detail, points }
+}
+
+/// Where the picture ends: a little above the start, unless no curve goes there; nowhere told if none starts finite.
+fn top(curves: &[Curve]) -> Option<f64> {
+    let starts = curves.iter().filter_map(|curve| curve.points.first());
+    let start = starts.map(|point| point.1).filter(|loss| loss.is_finite()).reduce(f64::max)?;
+    let losses = curves.iter().flat_map(|curve| &curve.points).map(|point| point.1);
+    Some(losses.filter(|loss| loss.is_finite()).fold(start, f64::max).min(1.1 * start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_picture_ends_where_the_curves_do_or_a_little_above_the_start() {
+        let top = |losses: &[f64]| {
+            let points = losses.iter().enumerate().map(|(step, &loss)| (step as f64, loss)).collect();
+            super::top(&[Curve { name: String::new(), detail: String::new(), points }])
+        };
+        assert_eq!(top(&[2.0, 1.5, 1.8]), Some(2.0));
+        assert_eq!(top(&[2.0, 2.1, 1.8]), Some(2.1));
+        assert_eq!(top(&[2.0, 90.0, f64::INFINITY]), Some(2.2));
+        assert_eq!(top(&[f64::INFINITY]), None);
+    }
 }

@@ -14,6 +14,9 @@ use std::ops::Range;
 /// Steps where nothing else is said.
 pub const STEPS: u64 = 300;
 
+/// With fewer steps there are too few smoothed losses for a slope.
+pub const FEWEST_STEPS: u64 = 50;
+
 /// Steps that the smoothed loss looks back over.
 const WINDOW: u64 = 15;
 
@@ -101,7 +104,12 @@ pub fn test(options: &SweepOptions, trials: &Trials, steps: u64) -> Result<Range
 /// Does a range test, and says what came of it.
 pub fn run(options: &SweepOptions, trials: &Trials, mut results: Results) -> Result<()> {
     let test = test(options, trials, options.steps.unwrap_or(STEPS))?;
-    words(&test.finding, &test.range, test.is_broken_off()).iter().try_for_each(|line| results.line(line))?;
+    if test.losses.is_empty() {
+        results
+            .line("The loss is not finite at the first step already, before any step size matters: no suggestion.")?;
+    } else {
+        words(&test.finding, &test.range, test.is_broken_off()).iter().try_for_each(|line| results.line(line))?;
+    }
     let mut csv = String::from("step,lr,loss,smoothed\n");
     for (step, (loss, smooth)) in test.losses.iter().zip(&test.smooth).enumerate() {
         let _ = writeln!(csv, "{step},{},{loss},{smooth}", test.rates[step]);

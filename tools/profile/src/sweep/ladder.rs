@@ -18,6 +18,9 @@ const UTMOST: i32 = 8;
 /// How many of them.
 const BEYOND_BEST: usize = 3;
 
+/// Where the picture ends, in losses before the step.
+const TOP: f64 = 3.0;
+
 /// One step from the first weights.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Rung {
@@ -92,7 +95,8 @@ pub fn lines(rungs: &[Rung]) -> Vec<String> {
     lines
 }
 
-/// The losses over the step sizes, both on scales of powers of ten.
+/// The losses over the step sizes, up to a few times the loss before: the dip at the best would not be seen beside those
+/// that explode.
 pub fn picture(trials: &Trials, rungs: &[Rung]) -> Result<String> {
     let points = rungs.iter().map(|rung| (rung.lr, rung.after.unwrap_or(f64::INFINITY))).collect();
     let before = rungs.first().map_or(f64::NAN, |rung| rung.before);
@@ -107,10 +111,10 @@ pub fn picture(trials: &Trials, rungs: &[Rung]) -> Result<String> {
         title: "One gradient, steps of all sizes".into(),
         subtitle: trials.subtitle(),
         x_caption: "step size (log scale)".into(),
-        y_caption: format!("{}, log scale", trials.loss_caption()),
+        y_caption: trials.loss_caption().into(),
         x: Measure::Logarithmic,
-        y: Measure::Logarithmic,
-        top: None,
+        y: Measure::Linear,
+        top: Some(TOP * before).filter(|top| top.is_finite()),
         curves: &curves,
         marks: &[],
         note: "on one mini-batch".into(),

@@ -10,7 +10,7 @@ use crate::plots::map::Map;
 use crate::results::Results;
 use crate::screen::{grouped, progress_bar};
 use crate::trials::Trials;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use lanegrad::data::Images;
 use lanegrad::tensor::Tensor;
 use rand::SeedableRng;
@@ -57,8 +57,12 @@ pub fn run(options: &SweepOptions, trials: &Trials, mut results: Results) -> Res
     let steps = options.steps.unwrap_or(trials.sampler()?.steps_per_epoch());
     let bar = trials.bar(steps);
     let mut model = trials.model(options.optimizer(options.usual_rate()))?;
-    trials.train(&mut model, steps, &bar, |_| None)?;
+    let losses = trials.train(&mut model, steps, &bar, |_| None)?;
     bar.finish_and_clear();
+    if (losses.len() as u64) < steps {
+        let step = grouped(losses.len() as u64);
+        bail!("the training before the slice diverged: its loss is not finite at step {step}");
+    }
     let start = model.snapshot()?;
     let directions = [0, 1].map(|number| direction(&start.parameters, options.run.seed, number));
     let [first, second] = directions;
@@ -73,6 +77,9 @@ pub fn run(options: &SweepOptions, trials: &Trials, mut results: Results) -> Res
         view.loss(&[(&first, a), (&second, b)])
     };
     let loss = look(0.0, 0.0)?;
+    if !loss.is_finite() {
+        bail!("the training before the slice diverged: its loss is not finite after {} steps", grouped(steps));
+    }
     let places: Vec<f64> = (0..POINTS).map(|i| REACH * (2.0 * i as f64 / (POINTS - 1) as f64 - 1.0)).collect();
     let along: Vec<f64> = places.iter().map(|&a| look(a, 0.0)).collect::<Result<_>>()?;
     let across: Vec<f64> = places.iter().map(|&b| look(0.0, b)).collect::<Result<_>>()?;
