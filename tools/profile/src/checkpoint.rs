@@ -142,8 +142,17 @@ fn floats(file: &SafeTensors<'_>, name: &str) -> Result<Vec<f32>> {
     Ok(tensor.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
 }
 
-/// Reads a checkpoint.
+/// The name of the file in the folder of a run.
+const FILE: &str = "checkpoint.safetensors";
+
+/// The checkpoint that `path` names: itself, or that of the run in this folder.
+pub fn file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(FILE) } else { path.to_path_buf() }
+}
+
+/// Reads a checkpoint, given its file or the folder of the run.
 pub fn load(path: &Path) -> Result<Checkpoint> {
+    let path = &file(path);
     let read = || {
         ensure!(fs::metadata(path)?.is_file(), "it is not a regular file");
         decode(&fs::read(path)?)
@@ -190,7 +199,7 @@ impl Store {
         if let Some(Err(TryLockError::WouldBlock)) = lock.as_ref().map(File::try_lock) {
             bail!("another run writes to {} now", folder.display());
         }
-        let (path, partial) = (folder.join("checkpoint.safetensors"), folder.join(".checkpoint.safetensors.partial"));
+        let (path, partial) = (folder.join(FILE), folder.join(".checkpoint.safetensors.partial"));
         // What a run left that was killed while it wrote.
         let _ = fs::remove_file(&partial);
         Ok(Self { folder: folder.to_path_buf(), path, partial, _lock: lock })

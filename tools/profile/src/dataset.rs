@@ -3,7 +3,7 @@
 use crate::args::RunOptions;
 use crate::resume::Conflict;
 use crate::screen::Screen;
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use lanegrad::data::{Dataset, Source, cifar10, synthetic};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,9 @@ pub struct Loaded {
 
 /// The data set that the options name, or the first that is there.
 pub fn load(options: &RunOptions, screen: &mut Screen) -> Result<Loaded> {
+    if options.data.as_deref() == Some("") {
+        return Err(Conflict("--data is empty: it takes the folder of CIFAR-10, or `synthetic`".into()).into());
+    }
     let Some((directory, source)) = directory(options.data.as_deref()) else {
         screen.line("data       SYNTHETIC pictures in the shape of CIFAR-10, drawn from the seed: not photographs.")?;
         screen.line(
@@ -38,7 +41,11 @@ pub fn load(options: &RunOptions, screen: &mut Screen) -> Result<Loaded> {
         };
         return Ok(Loaded { dataset, name: name.unwrap_or_else(|| "synthetic".into()) });
     };
-    let dataset = cifar10::read(&directory).with_context(|| format!("CIFAR-10 cannot be read from {source}"))?;
+    let dataset = cifar10::read(&directory).map_err(|error| {
+        let is_missing = !directory.join("data_batch_1.bin").exists();
+        let hint = if is_missing { "; `profile data fetch` gets it" } else { "" };
+        anyhow!("CIFAR-10 cannot be read from {source}: {:#}{hint}", anyhow::Error::from(error))
+    })?;
     screen.line(&format!("data       CIFAR-10 in {}", directory.display()))?;
     let name = directory.canonicalize().unwrap_or(directory).to_string_lossy().into_owned();
     Ok(Loaded { dataset, name })

@@ -25,6 +25,7 @@ use lanegrad::gradcheck::{Differences, Element, GradientCheck, Report, Verdict};
 use lanegrad::init::{Initializer, Scheme};
 use lanegrad::tape::Tape;
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 use table::Table;
@@ -98,10 +99,18 @@ pub fn run(options: &GradcheckOptions) -> Result<()> {
     let mut tape = Tape::new();
     let images = (&dataset.train, options.batch_size as usize);
     let objective = Objective::new(&options.model, images, (options.run.seed, true), &mut tape)?;
-    if options.model.model == ModelName::Quick {
+    let are_small = options.model.model != ModelName::Linear && spread(&mut tape) < SMALL_SPREAD;
+    if are_small {
         enlarge_weights(&mut tape, options.run.seed)?;
     }
-    announce(options, &tape, &mut screen)?;
+    announce(options, &tape, objective.labels.len(), &mut screen)?;
+    if are_small {
+        screen.line(
+            "weights    drawn anew as He et al. scale them: the first ones are too small, and a step would cross",
+        )?;
+        screen.line("           the kinks of many activations at once")?;
+    }
+    screen.line("")?;
 
     let bar = progress_bar(calls(options, &tape), "call of the loss");
     let (of_interrupt, of_bar) = (&interrupt, &bar);
@@ -134,19 +143,40 @@ pub fn run(options: &GradcheckOptions) -> Result<()> {
     checked.judge()
 }
 
-/// Draws all weights anew as He et al. scale them.
-///
-/// Caffe's first weights of `quick` make activations of a thousandth: within any step that the rounding of f64 allows, the bias of a
-/// convolution takes many of them over the kink of the rectifier. What is checked is the gradient, at whatever point.
-fn enlarge_weights(tape: &mut Tape<f64>, seed: u64) -> Result<()> {
-    let mut initializer = Initializer::new(Scheme::He, seed);
+/// The [`spread`] below which weights are drawn anew: activations of a hundredth of their inputs.
+const SMALL_SPREAD: f64 = 1e-2;
+
+/// The weights of each layer: where they are on the tape, and how many inputs each output has.
+fn weights(tape: &Tape<f64>) -> Vec<(Range<usize>, usize)> {
     let mut weights = Vec::new();
     tape.for_each_parameter(|info| {
         if let Some((_, inputs)) = info.shape.extents().split_last().filter(|(_, inputs)| !inputs.is_empty()) {
             weights.push((info.range, inputs.iter().product()));
         }
     });
-    for (range, fan_in) in weights {
+    weights
+}
+
+/// About how much smaller the scores are than with weights as He et al. scale them: the product over the layers of the root
+/// of the mean square of their weights, over sqrt(2 / inputs).
+fn spread(tape: &mut Tape<f64>) -> f64 {
+    let layers = weights(tape);
+    let values = tape.parameters_mut();
+    let ratio = |(range, fan_in): (Range<usize>, usize)| {
+        let squares: f64 = values[range.clone()].iter().map(|weight| weight * weight).sum();
+        (squares / range.len() as f64 * fan_in as f64 / 2.0).sqrt()
+    };
+    layers.into_iter().map(ratio).product()
+}
+
+/// Draws all weights anew as He et al. scale them.
+///
+/// Small first weights, such as Caffe's of `quick`, make activations of a thousandth and less: within any step that the
+/// rounding of f64 allows, the bias of a layer takes many of them over the kink of the rectifier. What is checked is the
+/// gradient, at whatever point.
+fn enlarge_weights(tape: &mut Tape<f64>, seed: u64) -> Result<()> {
+    let mut initializer = Initializer::new(Scheme::He, seed);
+    for (range, fan_in) in weights(tape) {
         let drawn = initializer.draw([range.len()], fan_in, fan_in)?;
         tape.parameters_mut()[range].copy_from_slice(drawn.values());
     }
@@ -165,7 +195,7 @@ fn samples(options: &GradcheckOptions) -> Option<usize> {
 }
 
 /// Says what is about to be done.
-fn announce(options: &GradcheckOptions, tape: &Tape<f64>, screen: &mut Screen) -> Result<()> {
+fn announce(options: &GradcheckOptions, tape: &Tape<f64>, images: usize, screen: &mut Screen) -> Result<()> {
     let pixels = match options.model.preprocess {
         Preprocess::Raw => "raw pixels",
         Preprocess::Mean => "pixels minus the mean image",
@@ -182,7 +212,7 @@ fn announce(options: &GradcheckOptions, tape: &Tape<f64>, screen: &mut Screen) -
     let parameters = grouped(tape.parameter_count() as u64);
     screen.line(&format!("model      {name}, {pixels}, {parameters} parameters, computed in f64"))?;
     let strength = settings::strength(&options.model);
-    let images = grouped(options.batch_size.into());
+    let images = grouped(images as u64);
     screen.line(&format!(
         "loss       {loss}, mean of {images} training images, + {strength:e} * (sum of squares of W)"
     ))?;
@@ -190,9 +220,7 @@ fn announce(options: &GradcheckOptions, tape: &Tape<f64>, screen: &mut Screen) -
         Some(samples) => format!("{} numbers of each parameter", grouped(samples as u64)),
         None => "every number".into(),
     };
-    screen
-        .line(&format!("check      {count}, centred differences, h = {:e}, seed {}", options.step, options.run.seed))?;
-    screen.line("")
+    screen.line(&format!("check      {count}, centred differences, h = {:e}, seed {}", options.step, options.run.seed))
 }
 
 /// What was found.
@@ -203,6 +231,8 @@ struct Checked {
     seconds: (f64, f64),
     /// Numbers in all parameters.
     parameters: usize,
+    /// Images that the loss is the mean over: of a small set, fewer than were asked for.
+    images: usize,
 }
 
 impl Checked {
@@ -233,7 +263,7 @@ impl Checked {
             objective.record(tape, squares)
         })?;
         let seconds = (analytic, start.elapsed().as_secs_f64());
-        Ok(Self { report, table, seconds, parameters: tape.parameter_count() })
+        Ok(Self { report, table, seconds, parameters: tape.parameter_count(), images: objective.labels.len() })
     }
 
     /// The elements of a parameter, worst first.
@@ -349,7 +379,7 @@ impl Checked {
                 parameters: self.parameters,
             },
             reg: settings::strength(&options.model),
-            batch_size: options.batch_size,
+            batch_size: self.images,
             seed: options.run.seed,
             step: options.step,
             verdict: self.report.verdict().name(),

@@ -185,9 +185,8 @@ fn announce(
     screen.line(&format!("model      {name}, {loss} loss, {} parameters", grouped(model.parameters() as u64)))?;
     if options.steps > 0 {
         let optimizer = settings::optimizer(&options.model, &options.update);
-        let (steps, rate) = (counted_steps(options.steps), optimizer.rate());
-        screen
-            .line(&format!("trained    {steps} of {}, step size {rate:e}, batches of {LECTURES}", optimizer.name()))?;
+        let (steps, rate, batch) = (counted_steps(options.steps), optimizer.rate(), LECTURES.min(images.len()));
+        screen.line(&format!("trained    {steps} of {}, step size {rate:e}, batches of {batch}", optimizer.name()))?;
     }
     screen.line(&format!(
         "machine    {}, {}, {}",

@@ -4,7 +4,7 @@ mod photograph;
 
 use crate::args::RunOptions;
 use crate::contact_sheet::{Group, Layout, sheet_of_guesses};
-use crate::dataset::{Loaded, load, source_name};
+use crate::dataset::{Loaded, directory, load, source_name};
 use crate::machine;
 use crate::names::{described, title};
 use crate::output::{Directory, check_writable, write_whole};
@@ -135,14 +135,15 @@ fn test_set(options: &PredictOptions, trained: &Trained, screen: &mut Screen) ->
     if run.data.is_none() && is_synthetic {
         (run.data, run.seed) = (Some(description.data.clone()), description.seed);
     }
-    let Loaded { dataset, name } = load(&run, screen)?;
-    if run.data.is_none() && name == "synthetic" {
+    if run.data.is_none() && directory(None).is_none() {
         return Err(Conflict(
-            "the model was trained on CIFAR-10, which is not here: say with --data DIR or $CIFAR10_DIR where it is"
+            "the model was trained on CIFAR-10, which is not here: say with --data DIR or $CIFAR10_DIR where it is, or \
+             get it with `profile data fetch`"
                 .into(),
         )
         .into());
     }
+    let Loaded { dataset, .. } = load(&run, screen)?;
     if dataset.class_names != description.class_names {
         let [known, found] = [&description.class_names, &dataset.class_names].map(|names| names.join(", "));
         return Err(Conflict(format!("the model knows the classes {known}, and the data have {found}")).into());

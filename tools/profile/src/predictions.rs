@@ -35,6 +35,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lanegrad::data::Images;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 /// How many guesses are shown.
 const SHOWN: usize = 3;
@@ -111,10 +112,11 @@ impl Meaning {
         }
     }
 
-    /// The value as it is shown: `97.3 %` or `2.31`.
+    /// The value as it is shown: `97.3 %`, `2.31`, or `1.23e7` where there would be too many digits.
     pub fn text(self, value: f64) -> String {
         match self {
             Self::Probability => format!("{:.1} %", 100.0 * value),
+            Self::Score if value.abs() >= 1e6 => format!("{value:.2e}"),
             Self::Score => format!("{value:.2}"),
         }
     }
@@ -164,7 +166,8 @@ impl Predictions {
     fn ranking(&self, n: usize) -> Vec<usize> {
         let scores = self.scores(n);
         let mut classes: Vec<usize> = (0..self.classes).collect();
-        classes.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        // Finite scores are all comparable; as for `best`, -0 and 0 are equals.
+        classes.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal));
         classes
     }
 
@@ -276,6 +279,14 @@ mod tests {
         assert_eq!(predictions.values(0), LECTURE.map(f64::from));
         assert!((predictions.confidence(0) - 0.58).abs() < 1e-6);
         assert_eq!(Meaning::Score.text(-2.85), "-2.85");
+        assert_eq!(Meaning::Score.text(-1.234e19), "-1.23e19");
+    }
+
+    #[test]
+    fn zeros_of_either_sign_are_equals() {
+        let predictions = Predictions::new(vec![-1.0, -0.0, 0.0], 3, LossName::Hinge).unwrap();
+        assert_eq!(predictions.ranking(0), [1, 2, 0]);
+        assert_eq!(predictions.best(0), 1);
     }
 
     #[test]

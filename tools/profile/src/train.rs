@@ -106,7 +106,8 @@ fn quoted(path: &Path) -> String {
 fn resumed_options(told: &TrainOptions, checkpoint: &Checkpoint) -> Result<TrainOptions> {
     let mut options = resume::resumed(told, &checkpoint.record.settings)?;
     options.run.data.get_or_insert_with(|| checkpoint.record.data.clone());
-    let folder = told.resume.as_deref().and_then(Path::parent).map(|folder| match folder.as_os_str().is_empty() {
+    let file = told.resume.as_deref().map(checkpoint::file);
+    let folder = file.as_deref().and_then(Path::parent).map(|folder| match folder.as_os_str().is_empty() {
         true => PathBuf::from("."),
         false => folder.to_path_buf(),
     });

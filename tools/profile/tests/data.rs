@@ -131,8 +131,14 @@ fn what_is_fetched_is_found_by_training_and_not_fetched_again() {
     fs::remove_file(directory.path().join("fetch.json")).unwrap();
     assert_complete(directory.path());
 
-    let printed = succeeds(fetch(directory.path(), &server, good_archive()));
+    let mut command = fetch(directory.path(), &server, good_archive());
+    command.args(["--json", "again.json"]);
+    let printed = succeeds(command);
     assert!(printed.contains("already"), "{printed}");
+    let report: Value = serde_json::from_slice(&fs::read(directory.path().join("again.json")).unwrap()).unwrap();
+    assert_eq!(report["present"], true);
+    // Nothing is known about the archive that the files came from.
+    assert!(report.get("url").is_none() && report.get("archive_sha256").is_none(), "{report}");
     assert_eq!(server.ranges(), [None]);
 
     let mut train = profile(directory.path());
@@ -230,6 +236,20 @@ fn a_part_that_was_not_asked_for_is_not_taken() {
     let message = fails(fetch(directory.path(), &server, good_archive()));
     assert!(message.contains("another part"), "{message}");
     assert_eq!(fs::read(directory.path().join(PART)).unwrap(), good_archive()[..1000]);
+}
+
+#[test]
+fn a_page_in_place_of_the_archive_costs_nothing_that_was_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("data")).unwrap();
+    fs::write(directory.path().join(PART), b"the first bytes").unwrap();
+    let server = Server::start(b"<html>Log in</html>", &[Manner::IgnoresRange]);
+    let mut command = profile(directory.path());
+    command.args(["data", "fetch", "--url", &server.url]).envs([("NO_PROXY", "*"), ("no_proxy", "*")]);
+    let message = fails(command);
+    assert!(message.contains("has 19 bytes instead of 170,052,171"), "{message}");
+    assert_eq!(server.ranges(), [Some(15)]);
+    assert_eq!(fs::read(directory.path().join(PART)).unwrap(), b"the first bytes");
 }
 
 #[test]
@@ -440,6 +460,13 @@ fn everything_that_is_wrong_with_a_data_set_is_said() {
     assert!(refused(1, &["data", "verify"], &[]).contains("profile data fetch"));
     assert!(refused(1, &["data", "verify", "--data", "nowhere"], &[]).contains("nowhere"));
     assert!(refused(2, &["data", "verify", "--data", "synthetic"], &[]).contains("no files"));
+}
+
+#[test]
+fn data_that_are_missing_can_be_fetched() {
+    let message = refused(1, &["train", "--data", "none"], &[]);
+    assert!(message.ends_with("is missing; `profile data fetch` gets it"), "{message}");
+    assert!(refused(2, &["train", "--data", ""], &[]).contains("--data is empty"));
 }
 
 #[test]

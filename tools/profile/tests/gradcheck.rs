@@ -35,6 +35,30 @@ fn every_model_has_the_right_gradient() {
 }
 
 #[test]
+fn small_weights_are_drawn_anew_and_it_is_said() {
+    for line in ["--model convnet --init normal:0.01", "--model mlp --hidden 20 --init normal:1e-6", "--model quick"] {
+        let (_, printed, _, report) = gradcheck(0, &line.split(' ').collect::<Vec<_>>());
+        assert_eq!(report["passes"], true, "{printed}");
+        assert!(printed.contains("weights    drawn anew"), "{printed}");
+    }
+    for line in ["--model convnet --init xavier", "--model mlp --hidden 20", "--init normal:1e-6"] {
+        let (_, printed, ..) = gradcheck(0, &line.split(' ').chain(["--samples", "2"]).collect::<Vec<_>>());
+        assert!(!printed.contains("drawn anew"), "{printed}");
+    }
+}
+
+#[test]
+fn a_batch_is_no_larger_than_the_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = profile(directory.path());
+    command.args(["gradcheck", "--data", "synthetic:30", "--batch-size", "10000", "--samples", "1", "--out", "out"]);
+    let printed = String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap();
+    assert!(printed.contains("mean of 30 training images"), "{printed}");
+    let report: Value = serde_json::from_slice(&fs::read(directory.path().join("out/report.json")).unwrap()).unwrap();
+    assert_eq!(report["batch_size"], 30);
+}
+
+#[test]
 fn a_planted_error_is_found_where_it_is() {
     for model in ["linear", "mlp"] {
         let (directory, printed, errors, report) = gradcheck(1, &["--model", model, "--plant-error", "--samples", "8"]);

@@ -149,7 +149,7 @@ fn what_is_no_finished_run_is_refused() {
     refused(2, &["report"], &[]);
 
     type Damage = fn(&Path);
-    let damages: [(Damage, &str); 9] = [
+    let damages: [(Damage, &str); 13] = [
         (|folder| fs::remove_file(folder.join("report.json")).unwrap(), "cannot read ./report.json"),
         (|folder| fs::remove_file(folder.join("steps.csv")).unwrap(), "cannot read ./steps.csv"),
         (|folder| fs::remove_file(folder.join("weights.safetensors")).unwrap(), "cannot use ./weights.safetensors"),
@@ -163,6 +163,10 @@ fn what_is_no_finished_run_is_refused() {
             "is not embedded",
         ),
         (|folder| change(folder.join("predictions.json"), |s| s["confusion"][3] = [1].as_slice().into()), "10 by 10"),
+        (|folder| change(folder.join("predictions.json"), |s| s["images"] = 60.into()), "the evaluation"),
+        (|folder| change(folder.join("predictions.json"), |s| s["accuracy"] = 0.015.into()), "the evaluation"),
+        (|folder| change(folder.join("predictions.json"), |s| s["loss"] = "softmax".into()), "the evaluation"),
+        (|folder| change(folder.join("predictions.json"), |s| s["data"] = "cifar10".into()), "the evaluation"),
         // A later run replaced some files, and failed.
         (
             |folder| {

@@ -95,7 +95,7 @@ fn resumed_equals_uninterrupted() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        succeeds(folder.path(), "--resume cut/checkpoint.safetensors --threads 2");
+        succeeds(folder.path(), "--resume cut --threads 2");
         assert_eq!(weights(folder.path(), "whole"), weights(folder.path(), "cut"), "{model}");
         assert_eq!(timeless(folder.path(), "whole"), timeless(folder.path(), "cut"), "{model}");
         for file in ["loss.svg", "updates.svg", "steps.csv", "confusion.svg", "predictions.json"] {

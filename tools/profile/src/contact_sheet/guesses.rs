@@ -120,7 +120,7 @@ fn draw(
         let value = meaning.text(guess.value);
         let name = shortened(&guess.class, letters.saturating_sub(value.len() + 1));
         sheet.text(&name, left + 2, top + 1, LABEL);
-        sheet.text(&value, left + side - value.len() * LABEL.letter_width(), top + 1, LABEL);
+        sheet.text(&value, left + side.saturating_sub(value.len() * LABEL.letter_width()), top + 1, LABEL);
         top += line_height();
     }
     Ok(())
@@ -175,6 +175,16 @@ mod tests {
                 assert_eq!(pixel(&sheet, MARGIN + length - 1, top), colour, "{label:?}");
                 assert_eq!(pixel(&sheet, MARGIN + length, top), [255; 3], "{label:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_number_of_any_length_fits() {
+        let mut one = example(None);
+        one.guesses[0].value = -f64::from(f32::MAX);
+        let groups = [Group { heading: "", examples: vec![&one] }];
+        for meaning in [Meaning::Score, Meaning::Probability] {
+            sheet_of_guesses(&groups, Layout { picture: 32, columns: 1 }, meaning, "T").unwrap();
         }
     }
 

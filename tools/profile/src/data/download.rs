@@ -57,11 +57,15 @@ impl Remote<'_> {
     fn transfer(self, part: &mut Part, interrupt: &Interrupt, screen: &mut Screen) -> Result<()> {
         let kept = part.length()?;
         let response = self.ask_from(kept)?;
+        let start = if response.status() == StatusCode::OK { 0 } else { kept };
+        let offered = length(&response).map(|length| start.saturating_add(length));
         match response.status() {
             StatusCode::PARTIAL_CONTENT if starts_at(&response, kept) => {
                 screen.line(&format!("           going on after {} bytes", grouped(kept)))?;
             }
             StatusCode::OK => {
+                // A page that asks to log in must not cost what was kept.
+                self.check_length(offered)?;
                 if kept > 0 {
                     screen
                         .line("           The server cannot go on from where the download stopped: starting again.")?;
@@ -73,12 +77,7 @@ impl Remote<'_> {
             StatusCode::PARTIAL_CONTENT => bail!("{} sent another part of the file than was asked for", self.url),
             status => bail!("{} cannot be had: the server answers {status}", self.url),
         }
-        let start = part.length()?;
-        let offered = length(&response).map(|length| start.saturating_add(length));
-        if let (Some(offered), Some(bytes)) = (offered, self.bytes) {
-            let (offered, bytes) = (grouped(offered), grouped(bytes));
-            ensure!(offered == bytes, "{} has {offered} bytes instead of {bytes}", self.url);
-        }
+        self.check_length(offered)?;
         let total = offered.or(self.bytes);
         let bar = bytes_bar(total);
         bar.set_position(start);
@@ -92,6 +91,15 @@ impl Remote<'_> {
             Ok(interrupted @ Interrupted(_)) => interrupted.into(),
             Err(error) => error,
         })
+    }
+
+    /// An error if the server has a file of another length than is known.
+    fn check_length(self, offered: Option<u64>) -> Result<()> {
+        if let (Some(offered), Some(bytes)) = (offered, self.bytes) {
+            let (offered, bytes) = (grouped(offered), grouped(bytes));
+            ensure!(offered == bytes, "{} has {offered} bytes instead of {bytes}", self.url);
+        }
+        Ok(())
     }
 
     /// Asks for the file from byte `start` on.

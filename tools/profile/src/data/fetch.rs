@@ -29,8 +29,11 @@ struct Report<'a> {
     directory: String,
     /// Whether the files were there already.
     present: bool,
-    url: &'a str,
-    archive_sha256: &'a str,
+    /// Where the archive came from, and what it is; not there if the files were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive_sha256: Option<&'a str>,
     /// The six files; empty if they were there already.
     files: Vec<Summed>,
 }
@@ -71,8 +74,8 @@ pub fn run(options: &FetchOptions) -> Result<()> {
         command: "data fetch",
         directory: place.display().to_string(),
         present,
-        url: remote.url,
-        archive_sha256: remote.sha256,
+        url: (!present).then_some(remote.url),
+        archive_sha256: (!present).then_some(remote.sha256),
         files,
     })
 }

@@ -19,7 +19,7 @@ pub struct JsonReport<'a> {
     pub data: report::Data,
     pub model: report::Model,
     pub reg: f64,
-    pub batch_size: u32,
+    pub batch_size: usize,
     pub seed: u64,
     pub step: f64,
     pub verdict: &'static str,

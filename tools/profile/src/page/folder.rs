@@ -62,6 +62,11 @@ impl Run {
         let (steps, per_epoch) = (self.steps.losses.len(), self.steps.steps_per_epoch);
         let epochs = steps.div_ceil(per_epoch);
         ensure!(epochs == report.epochs.len(), "steps.csv has {epochs} epochs, report.json {}", report.epochs.len());
+        let evaluated = report.epochs.last().map(|epoch| (report.data.test, epoch.test_accuracy));
+        let is_same = evaluated == Some((summary.images, summary.accuracy))
+            && (&summary.model, &summary.loss, &summary.data)
+                == (&report.model.name, &report.model.loss, &report.data.kind);
+        ensure!(is_same, "predictions.json is not of the evaluation that report.json ends with");
         let classes = summary.class_names.len();
         ensure!(summary.class_names == self.trained.description.class_names, "predictions.json has other classes");
         let is_square = summary.confusion.len() == classes && summary.confusion.iter().all(|row| row.len() == classes);

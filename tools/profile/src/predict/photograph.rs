@@ -7,6 +7,9 @@ use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 use lanegrad::data::Images;
 use std::path::Path;
 
+/// The most bytes that the pixels of a picture may take: far beyond any camera's.
+const MOST_BYTES: u64 = 512 << 20;
+
 /// A picture as a model sees it.
 pub struct Photograph {
     /// Width and height of the file's picture.
@@ -21,6 +24,9 @@ pub fn read(path: &Path) -> Result<Photograph> {
     let read = || {
         ensure!(path.metadata()?.is_file(), "it is not a regular file");
         let mut decoder = ImageReader::open(path)?.with_guessed_format()?.into_decoder()?;
+        // A file of a few bytes can claim any size.
+        let (width, height) = decoder.dimensions();
+        ensure!(decoder.total_bytes() <= MOST_BYTES, "it is too large, with {width} x {height} pixels");
         // Cameras turn pictures by a note beside them.
         let orientation = decoder.orientation()?;
         let mut picture = DynamicImage::from_decoder(decoder)?;
@@ -90,6 +96,27 @@ mod tests {
             let [red, green, blue] = pixel.0;
             assert!((95..=105).contains(&red) && green == 0 && (45..=55).contains(&blue), "{pixel:?}");
         }
+    }
+
+    /// A PNG file that has little but a header, with its checksum.
+    #[test]
+    fn a_size_that_fits_no_memory_is_refused() {
+        let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+        for (kind, data, checksum) in [
+            (b"IHDR", &b"\x00\x06\x1a\x80\x00\x06\x1a\x80\x08\x02\x00\x00\x00"[..], 0xEAF9_0534u32),
+            (b"IDAT", b"", 0x35AF_061E),
+            (b"IEND", b"", 0xAE42_6082),
+        ] {
+            bytes.extend((data.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(kind);
+            bytes.extend_from_slice(data);
+            bytes.extend(checksum.to_be_bytes());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.png");
+        std::fs::write(&path, bytes).unwrap();
+        let message = format!("{:#}", read(&path).err().unwrap());
+        assert!(message.ends_with("it is too large, with 400000 x 400000 pixels"), "{message}");
     }
 
     #[test]
