@@ -9,9 +9,9 @@ use crate::dataset::{Loaded, load};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::start_threads;
 use crate::objective::{Objective, squares};
-use crate::output::{Directory, check_writable, write_whole};
 use crate::plots::{CheckedParameter, gradcheck_picture};
 use crate::report;
+use crate::results::Results;
 use crate::resume::Conflict;
 use crate::screen::{Screen, grouped, progress_bar};
 use crate::settings;
@@ -24,9 +24,7 @@ use lanegrad::data::Dataset;
 use lanegrad::gradcheck::{Differences, Element, GradientCheck, Report, Verdict};
 use lanegrad::init::{Initializer, Scheme};
 use lanegrad::tape::Tape;
-use std::io::Write;
 use std::ops::Range;
-use std::path::Path;
 use std::time::Instant;
 use table::Table;
 
@@ -87,11 +85,8 @@ impl GradcheckOptions {
 pub fn run(options: &GradcheckOptions) -> Result<()> {
     options.check()?;
     let interrupt = Interrupt::listen()?;
-    let output = Directory::create(options.run.out.as_deref())?;
-    let json_file = options.run.json.as_deref().filter(|&name| name != "-").map(Path::new);
-    json_file.map(check_writable).transpose()?;
-    let mut screen = Screen::new(options.run.json.as_deref() == Some("-"));
-    let Loaded { mut dataset, .. } = load(&options.run, &mut screen)?;
+    let mut results = Results::open(&options.run)?;
+    let Loaded { mut dataset, .. } = load(&options.run, &mut results.screen)?;
     if options.model.model.wants_channels_last() {
         dataset.train = dataset.train.channels_last(3)?;
     }
@@ -103,14 +98,14 @@ pub fn run(options: &GradcheckOptions) -> Result<()> {
     if are_small {
         enlarge_weights(&mut tape, options.run.seed)?;
     }
-    announce(options, &tape, objective.labels.len(), &mut screen)?;
+    announce(options, &tape, objective.labels.len(), &mut results.screen)?;
     if are_small {
-        screen.line(
+        results.line(
             "weights    drawn anew as He et al. scale them: the first ones are too small, and a step would cross",
         )?;
-        screen.line("           the kinks of many activations at once")?;
+        results.line("           the kinks of many activations at once")?;
     }
-    screen.line("")?;
+    results.line("")?;
 
     let bar = progress_bar(calls(options, &tape), "call of the loss");
     let (of_interrupt, of_bar) = (&interrupt, &bar);
@@ -121,25 +116,11 @@ pub fn run(options: &GradcheckOptions) -> Result<()> {
     }
     let checked = checked?;
     if let Some(table) = &checked.table {
-        table.lines().iter().try_for_each(|line| screen.line(line))?;
+        results.lines(table.lines())?;
     }
-    let lines = checked.lines(options.show);
-    lines.iter().try_for_each(|line| screen.line(line))?;
-
-    let json = serde_json::to_string_pretty(&checked.report(options, &dataset, threads.count())?)? + "\n";
-    let files = [
-        output.write("gradcheck.svg", checked.picture(options)?.as_bytes())?,
-        output.write("report.json", json.as_bytes())?,
-    ];
-    if let Some(path) = json_file {
-        write_whole(path, json.as_bytes())?;
-    }
-    for path in files.iter().map(|path| path.as_path()).chain(json_file) {
-        screen.line(&format!("wrote {}", path.display()))?;
-    }
-    if options.run.json.as_deref() == Some("-") {
-        std::io::stdout().write_all(json.as_bytes())?;
-    }
+    results.lines(checked.lines(options.show))?;
+    results.file("gradcheck.svg", checked.picture(options)?.as_bytes())?;
+    results.finish(&checked.report(options, &dataset, threads.count())?)?;
     checked.judge()
 }
 

@@ -6,8 +6,9 @@ mod picture;
 
 use crate::args::{LossName, ModelName, ModelOptions, Preprocess, RunOptions, parse_not_negative};
 use crate::dataset::{load, source_name};
+use crate::json;
 use crate::objective::{Objective, squares};
-use crate::output::{Directory, check_writable, write_whole};
+use crate::results::Results;
 use crate::resume::Conflict;
 use crate::screen::{Screen, grouped};
 use anyhow::Result;
@@ -15,8 +16,6 @@ use clap::{Args, ValueEnum};
 use lanegrad::Loss;
 use lanegrad::tape::{Graph, GraphNode, Tape};
 use serde::Serialize;
-use std::io::Write;
-use std::path::Path;
 
 /// The options of `profile graph`.
 #[derive(Args, Clone, Debug)]
@@ -86,36 +85,19 @@ impl GraphOptions {
 /// Computes what `options` say and its gradient, prints every node, and writes the graph as a picture and for Graphviz.
 pub fn run(options: &GraphOptions) -> Result<()> {
     let model = options.model()?;
-    let output = Directory::create(options.run.out.as_deref())?;
-    let json_file = options.run.json.as_deref().filter(|&name| name != "-").map(Path::new);
-    json_file.map(check_writable).transpose()?;
-    let mut screen = Screen::new(options.run.json.as_deref() == Some("-"));
+    let mut results = Results::open(&options.run)?;
     let threads = crate::machine::start_threads(options.run.threads)?;
     let (title, graph) = match &model {
         None => threads.run(|| of_example(options.example.unwrap_or(Example::Product)))?,
-        Some(model) => of_model(options, model, &threads, &mut screen)?,
+        Some(model) => of_model(options, model, &threads, &mut results.screen)?,
     };
 
-    screen.line(&title)?;
-    screen.line("")?;
-    graph.to_string().lines().try_for_each(|line| screen.line(line))?;
-    screen.line("")?;
-    let json = serde_json::to_string_pretty(&JsonGraph::new(&title, &graph))? + "\n";
-    let files = [
-        output.write("graph.svg", picture::svg(&graph, &title).as_bytes())?,
-        output.write("graph.dot", graph.dot().as_bytes())?,
-        output.write("graph.json", json.as_bytes())?,
-    ];
-    if let Some(path) = json_file {
-        write_whole(path, json.as_bytes())?;
-    }
-    for path in files.iter().map(|path| path.as_path()).chain(json_file) {
-        screen.line(&format!("wrote {}", path.display()))?;
-    }
-    if options.run.json.as_deref() == Some("-") {
-        std::io::stdout().write_all(json.as_bytes())?;
-    }
-    Ok(())
+    results.line(&title)?;
+    results.line("")?;
+    results.lines(graph.to_string().lines())?;
+    results.file("graph.svg", picture::svg(&graph, &title).as_bytes())?;
+    results.file("graph.dot", graph.dot().as_bytes())?;
+    results.finish_as("graph.json", &json::text(&JsonGraph::new(&title, &graph))?)
 }
 
 fn of_example(example: Example) -> Result<(String, Graph)> {

@@ -8,14 +8,13 @@ mod estimates;
 use crate::args::{ModelOptions, RunOptions, UpdateOptions};
 use crate::dataset::{Loaded, load, source_name};
 use crate::interrupt::{Interrupt, Interrupted};
-use crate::json::Json;
 use crate::machine::Machine;
 use crate::model::Model;
-use crate::output::Directory;
 use crate::plots::{NoisePicture, noise_picture};
 use crate::report;
+use crate::results::Results;
 use crate::resume::Conflict;
-use crate::screen::{Screen, counted, grouped, progress_bar};
+use crate::screen::{Screen, counted, grouped, progress_bar, rounded};
 use crate::settings;
 use anyhow::Result;
 use clap::Args;
@@ -23,7 +22,6 @@ use estimates::{Plan, Row};
 use lanegrad::data::Images;
 use lanegrad::train::{Sampler, Sampling, steps};
 use serde::Serialize;
-use std::path::Path;
 
 /// Images of a full gradient where nothing else is asked for: networks that convolve take half a minute for so many.
 const IMAGES_OF_CONVOLUTIONS: usize = 5_000;
@@ -88,15 +86,13 @@ pub fn run(options: &NoiseOptions) -> Result<()> {
     let checked = options.model.check().and_then(|()| options.update.check(options.model.model));
     checked.map_err(|message| Conflict(message.into()))?;
     let interrupt = Interrupt::listen()?;
-    let output = Directory::create(options.run.out.as_deref())?;
-    let json = Json::new(options.run.json.as_deref())?;
-    let mut screen = json.screen();
-    let Loaded { dataset, .. } = load(&options.run, &mut screen)?;
+    let mut results = Results::open(&options.run)?;
+    let Loaded { dataset, .. } = load(&options.run, &mut results.screen)?;
     let images = wanted_images(options, &dataset.train)?;
     let machine = Machine::new(options.run.threads)?;
     let mut model =
         Model::new(&options.model, settings::optimizer(&options.model, &options.update), options.run.seed, &images)?;
-    announce(options, &model, &images, &machine, &mut screen)?;
+    announce(options, &model, &images, &machine, &mut results.screen)?;
     train(options, &mut model, &images, &machine, &interrupt)?;
     let trainer = model.trainer();
     let loss = machine.threads.run(|| trainer.evaluate(&images))?.loss;
@@ -114,16 +110,16 @@ pub fn run(options: &NoiseOptions) -> Result<()> {
         return Err(Interrupted("interrupted before all batch sizes were measured; nothing was written".into()).into());
     };
 
-    screen.line(&format!("gradient   norm {:.4e} at a loss of {loss:.4}", found.gradient_norm))?;
-    screen.line("")?;
-    screen.line(TABLE_HEAD)?;
-    found.rows.iter().try_for_each(|row| screen.line(&table_line(row)))?;
-    screen.line("")?;
-    summary(found.noise_scale, &found.rows).iter().try_for_each(|line| screen.line(line))?;
+    results.line(&format!("gradient   norm {:.4e} at a loss of {loss:.4}", found.gradient_norm))?;
+    results.line("")?;
+    results.line(TABLE_HEAD)?;
+    results.lines(found.rows.iter().map(table_line))?;
+    results.line("")?;
+    results.lines(summary(found.noise_scale, &found.rows))?;
 
     let after = match options.steps {
         0 => "initial weights".into(),
-        steps => format!("after {}", counted_steps(steps)),
+        steps => format!("after {}", counted(steps as usize, "step")),
     };
     let picture = noise_picture(&NoisePicture {
         model: options.model.model.name(),
@@ -131,7 +127,8 @@ pub fn run(options: &NoiseOptions) -> Result<()> {
         noise_scale: found.noise_scale,
         batches: &found.rows.iter().map(Row::mark).collect::<Vec<_>>(),
     })?;
-    let report = Report {
+    results.file("noise.svg", picture.as_bytes())?;
+    results.finish(&Report {
         version: 1,
         command: "noise",
         machine: report::Machine {
@@ -153,16 +150,7 @@ pub fn run(options: &NoiseOptions) -> Result<()> {
         gradient_norm: found.gradient_norm,
         noise_scale: found.noise_scale,
         batches: found.rows,
-    };
-    let text = serde_json::to_string_pretty(&report)? + "\n";
-    let files = [output.write("noise.svg", picture.as_bytes())?, output.write("report.json", text.as_bytes())?];
-    json.write(&report)?;
-    screen.line("")?;
-    let named = options.run.json.as_deref().filter(|&name| name != "-").map(Path::new);
-    for path in files.iter().map(|path| path.as_path()).chain(named) {
-        screen.line(&format!("wrote {}", path.display()))?;
-    }
-    Ok(())
+    })
 }
 
 /// The images that gradients are taken of, as the model wants them.
@@ -185,7 +173,8 @@ fn announce(
     screen.line(&format!("model      {name}, {loss} loss, {} parameters", grouped(model.parameters() as u64)))?;
     if options.steps > 0 {
         let optimizer = settings::optimizer(&options.model, &options.update);
-        let (steps, rate, batch) = (counted_steps(options.steps), optimizer.rate(), LECTURES.min(images.len()));
+        let (steps, rate, batch) =
+            (counted(options.steps as usize, "step"), optimizer.rate(), LECTURES.min(images.len()));
         screen.line(&format!("trained    {steps} of {}, step size {rate:e}, batches of {batch}", optimizer.name()))?;
     }
     screen.line(&format!(
@@ -194,10 +183,6 @@ fn announce(
         machine.level,
         counted(machine.threads.count(), "thread")
     ))
-}
-
-fn counted_steps(steps: u64) -> String {
-    format!("{} step{}", grouped(steps), if steps == 1 { "" } else { "s" })
 }
 
 /// Takes the steps of `--steps`.
@@ -261,11 +246,4 @@ fn summary(noise_scale: f64, rows: &[Row]) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// A number of images with two digits that count.
-pub fn rounded(images: f64) -> String {
-    let digits = images.max(1.0).log10().floor() as i32;
-    let unit = 10f64.powi((digits - 1).max(0));
-    grouped(((images / unit).round() * unit) as u64)
 }

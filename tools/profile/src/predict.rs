@@ -5,11 +5,13 @@ mod photograph;
 use crate::args::RunOptions;
 use crate::contact_sheet::{Group, Layout, sheet_of_guesses};
 use crate::dataset::{Loaded, directory, load, source_name};
+use crate::json;
 use crate::machine;
 use crate::names::{described, title};
-use crate::output::{Directory, check_writable, write_whole};
+use crate::output::Directory;
 use crate::plots::{ConfusionMatrix, Format, confusion_matrix};
 use crate::predictions::{Example, Meaning, Predictions, Summary, data_address, percent, rgb};
+use crate::results::Results;
 use crate::resume::Conflict;
 use crate::screen::{Screen, grouped};
 use crate::weights::{self, Trained};
@@ -18,7 +20,6 @@ use clap::Args;
 use lanegrad::data::{Dataset, Images};
 use lanegrad::kernels::parallel::Threads;
 use serde::Serialize;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Letters of the longest bar.
@@ -50,33 +51,20 @@ pub struct PredictOptions {
 
 /// Says what a model makes of what the options name, and writes it as pictures.
 pub fn run(options: &PredictOptions) -> Result<()> {
-    let on_stdout = options.run.json.as_deref() == Some("-");
-    let json_file = options.run.json.as_deref().filter(|&name| name != "-").map(Path::new);
-    json_file.map(check_writable).transpose()?;
     let mut trained = weights::load(&options.weights)?;
     let threads = machine::start_threads(options.run.threads)?;
-    let mut screen = Screen::new(on_stdout);
+    let mut results = Results::open(&options.run)?;
     let subject = match (&options.picture, options.row) {
         (Some(path), _) => Subject::picture(path, &trained)?,
-        (None, Some(row)) => Subject::row(row, test_set(options, &trained, &mut screen)?)?,
-        (None, None) => Subject::All(Box::new(test_set(options, &trained, &mut screen)?)),
+        (None, Some(row)) => Subject::row(row, test_set(options, &trained, &mut results.screen)?)?,
+        (None, None) => Subject::All(Box::new(test_set(options, &trained, &mut results.screen)?)),
     };
-    let output = Directory::create(options.run.out.as_deref())?;
-    screen.line(&format!("model      {} ({})", described(&trained.options), trained.path.display()))?;
-    let (json, files) = match subject {
-        Subject::All(dataset) => all(&mut trained, *dataset, &threads, &mut screen, &output)?,
-        Subject::One(one) => single(&mut trained, one, &threads, &mut screen, &output)?,
+    results.line(&format!("model      {} ({})", described(&trained.options), trained.path.display()))?;
+    let report = match subject {
+        Subject::All(dataset) => all(&mut trained, *dataset, &threads, &mut results)?,
+        Subject::One(one) => single(&mut trained, one, &threads, &mut results)?,
     };
-    if let Some(path) = json_file {
-        write_whole(path, json.as_bytes())?;
-    }
-    for path in files.iter().map(PathBuf::as_path).chain(json_file) {
-        screen.line(&format!("wrote {}", path.display()))?;
-    }
-    if on_stdout {
-        std::io::stdout().write_all(json.as_bytes())?;
-    }
-    Ok(())
+    results.deliver(&report)
 }
 
 /// What the model looks at.
@@ -173,13 +161,8 @@ struct Single<'a> {
     example: &'a Example,
 }
 
-fn single(
-    trained: &mut Trained,
-    one: One,
-    threads: &Threads,
-    screen: &mut Screen,
-    output: &Directory,
-) -> Result<(String, Vec<PathBuf>)> {
+/// Prints and draws what a model makes of one image; returns the report.
+fn single(trained: &mut Trained, one: One, threads: &Threads, results: &mut Results) -> Result<String> {
     let meaning = Meaning::of(trained.options.loss);
     let predictions = predictions(trained, &one.images, threads)?;
     let example = Example {
@@ -189,14 +172,14 @@ fn single(
         image: data_address(&rgb(&one.images, 0, false))?,
     };
     let fitting = one.fitting.map_or_else(String::new, |fitting| format!(": {fitting}"));
-    screen.line(&format!("image      {}{fitting}", one.name))?;
-    screen.line("")?;
-    bars(&example, meaning).iter().try_for_each(|line| screen.line(line))?;
+    results.line(&format!("image      {}{fitting}", one.name))?;
+    results.line("")?;
+    results.lines(bars(&example, meaning))?;
     if let Some(label) = &example.label {
-        screen.line("")?;
-        screen.line(&format!("it is      {label}: {}", if example.is_right() { "right" } else { "wrong" }))?;
+        results.line("")?;
+        results.line(&format!("it is      {label}: {}", if example.is_right() { "right" } else { "wrong" }))?;
     }
-    screen.line("")?;
+    results.line("")?;
     let groups = [Group { heading: "", examples: vec![&example] }];
     let title = format!("What the {} makes of {}", title(&trained.options), one.name);
     let picture = sheet_of_guesses(&groups, Layout { picture: 320, columns: 1 }, meaning, &title)?;
@@ -210,7 +193,8 @@ fn single(
         meaning,
         example: &example,
     };
-    Ok((serde_json::to_string_pretty(&report)? + "\n", vec![output.write("prediction.png", &picture)?]))
+    results.file("prediction.png", &picture)?;
+    json::text(&report)
 }
 
 /// The guesses as lines with bars.
@@ -229,21 +213,16 @@ fn bars(example: &Example, meaning: Meaning) -> Vec<String> {
     lines
 }
 
-fn all(
-    trained: &mut Trained,
-    dataset: Dataset,
-    threads: &Threads,
-    screen: &mut Screen,
-    output: &Directory,
-) -> Result<(String, Vec<PathBuf>)> {
+/// Prints and draws what a model makes of all test images; returns the report.
+fn all(trained: &mut Trained, dataset: Dataset, threads: &Threads, results: &mut Results) -> Result<String> {
     ensure!(!dataset.test.is_empty(), "there are no test images");
     let predictions = predictions(trained, &dataset.test, threads)?;
     let summary = Summary::new(&predictions, &dataset, false, ("predict", &trained.description.model))?;
-    screen.line("")?;
-    table(&summary).iter().try_for_each(|line| screen.line(line))?;
-    screen.line("")?;
-    let files = write_pictures(&summary, title(&trained.options), source_name(&dataset), output)?;
-    Ok((summary.to_json()?, files))
+    results.line("")?;
+    results.lines(table(&summary))?;
+    results.line("")?;
+    results.add(write_pictures(&summary, title(&trained.options), source_name(&dataset), &results.output)?);
+    json::text(&summary)
 }
 
 /// Accuracy class by class.
@@ -280,6 +259,6 @@ pub fn write_pictures(summary: &Summary, model: &str, data: &str, output: &Direc
     Ok(vec![
         output.write("confusion.svg", confusion_matrix(&matrix, Format::Sheet)?.as_bytes())?,
         output.write("predictions.png", &sheet)?,
-        output.write("predictions.json", summary.to_json()?.as_bytes())?,
+        output.write("predictions.json", json::text(summary)?.as_bytes())?,
     ])
 }

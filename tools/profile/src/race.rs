@@ -13,7 +13,7 @@ use crate::plots::contour::Grid;
 use crate::plots::lines::MOST_CURVES;
 use crate::plots::race::{MapRace, Runner};
 use crate::results::Results;
-use crate::resume::Conflict;
+use crate::resume::{Conflict, name};
 use crate::screen::{grouped, setting};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -194,11 +194,6 @@ fn check(options: &RaceOptions) -> Result<()> {
     options.model.check().or_else(|message| refuse(message.into()))
 }
 
-/// A rule's name on the command line.
-fn name(rule: OptimizerName) -> String {
-    rule.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-}
-
 /// The rule with the step size that it was told, if any.
 fn with_given_rate(options: &RaceOptions, rule: OptimizerName, optimizer: Optimizer) -> Optimizer {
     let given = options.lr.iter().rev().find(|(given, _)| *given == rule);
@@ -246,7 +241,7 @@ fn on_map(surface: Surface, options: &RaceOptions) -> Result<()> {
         goal: surface.goal(),
         rules,
     };
-    table(&report).iter().try_for_each(|line| results.line(line))?;
+    results.lines(table(&report))?;
 
     let (grid, levels) = (Grid::sample(surface.window(), [161, 121], |x, y| surface.value([x, y])), surface.levels());
     let [x, y] = start;

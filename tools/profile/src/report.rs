@@ -169,10 +169,3 @@ pub struct Kernel {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gigabytes_per_second: Option<f64>,
 }
-
-impl Report {
-    /// The report as JSON text, with a final newline.
-    pub fn to_json(&self) -> anyhow::Result<String> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
-    }
-}

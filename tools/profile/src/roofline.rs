@@ -136,7 +136,7 @@ pub fn run(options: &RooflineOptions) -> Result<()> {
             Measured { name, group, gflops, gbytes: bytes / seconds * 1e-9, intensity, cached, roof, of_roof }
         })
         .collect();
-    table(&roofs, &kernels).iter().try_for_each(|line| results.line(line))?;
+    results.lines(table(&roofs, &kernels))?;
     if disturbed > 0 {
         eprintln!(
             "warning: another program used the processor beside {disturbed} of {}: what takes several threads is faster than this",

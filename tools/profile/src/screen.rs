@@ -58,7 +58,14 @@ pub fn setting(value: f64) -> String {
 
 /// `1 thread`, `2 threads`.
 pub fn counted(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+    format!("{} {noun}{}", grouped(number as u64), if number == 1 { "" } else { "s" })
+}
+
+/// A number with two digits that count.
+pub fn rounded(number: f64) -> String {
+    let digits = number.max(1.0).log10().floor() as i32;
+    let unit = 10f64.powi((digits - 1).max(0));
+    grouped(((number / unit).round() * unit) as u64)
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use crate::dataset::{Loaded, load, source_name};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::Machine;
 use crate::model::{linear_tensors, normalisation, templates};
-use crate::output::{Directory, check_writable, write_whole};
 use crate::plots::{SearchCurve, search_curve};
 use crate::report;
+use crate::results::Results;
 use crate::screen::{Screen, grouped, progress_bar};
 use crate::weights::{self, Description};
 use anyhow::{Context, Result};
@@ -23,8 +23,6 @@ use lanegrad::linear::{Bias, LinearClassifier};
 use lanegrad::loss::Evaluation;
 use lanegrad::tensor::Tensor;
 use serde::Serialize;
-use std::io::Write;
-use std::path::Path;
 use std::time::Instant;
 use strategy::{Attempt, Found, Search};
 
@@ -99,13 +97,10 @@ impl SearchOptions {
 /// Searches as `options` say, prints attempts as the slide does, and writes picture, templates, weights and report.
 pub fn run(options: &SearchOptions) -> Result<()> {
     let interrupt = Interrupt::listen()?;
-    let output = Directory::create(options.run.out.as_deref())?;
-    let json_file = options.run.json.as_deref().filter(|&name| name != "-").map(Path::new);
-    json_file.map(check_writable).transpose()?;
-    let mut screen = Screen::new(options.run.json.as_deref() == Some("-"));
-    let Loaded { dataset, name } = load(&options.run, &mut screen)?;
+    let mut results = Results::open(&options.run)?;
+    let Loaded { dataset, name } = load(&options.run, &mut results.screen)?;
     let mut machine = Machine::new(options.run.threads)?;
-    announce(options, &dataset, &mut screen)?;
+    announce(options, &dataset, &mut results.screen)?;
 
     let normalisation = normalisation(options.preprocess, &dataset.train);
     let search = Search {
@@ -119,7 +114,7 @@ pub fn run(options: &SearchOptions) -> Result<()> {
         interrupt: &interrupt,
     };
     let start = Instant::now();
-    let found = watched(&search, options, &machine, &mut screen)?;
+    let found = watched(&search, options, &machine, &mut results.screen)?;
     let seconds = start.elapsed().as_secs_f64();
     machine.measure_peak()?;
     if found.attempts.len() < search.tries {
@@ -132,30 +127,17 @@ pub fn run(options: &SearchOptions) -> Result<()> {
     let test = machine.threads.run(|| classifier.evaluate(&dataset.test, search.loss))?;
 
     let report = report(options, (&found, seconds), &classifier, (test, &dataset), &machine)?;
-    sum_up(&report, &found, &dataset, &mut screen)?;
-    let json = serde_json::to_string_pretty(&report)? + "\n";
+    sum_up(&report, &found, &dataset, &mut results.screen)?;
     let tensors = linear_tensors(&classifier)?;
     let description = Description::new(&options.model(), &dataset, &name, options.run.seed);
     let pictures = templates(tensors[0].1.values(), classifier.features(), &dataset.class_names)?;
     let title = format!("The best of {} random matrices, {}", grouped(search.tries as u64), source_name(&dataset));
     let title = if options.local { format!("After a random local search, {}", source_name(&dataset)) } else { title };
-    let files = [
-        output
-            .write("weights.safetensors", &weights::safetensors(tensors, classifier.normalisation(), &description)?)?,
-        output.write("search.svg", picture(options, &found, &dataset)?.as_bytes())?,
-        output.write("templates.png", &contact_sheet(&pictures, &title)?)?,
-        output.write("report.json", json.as_bytes())?,
-    ];
-    if let Some(path) = json_file {
-        write_whole(path, json.as_bytes())?;
-    }
-    for path in files.iter().map(|path| path.as_path()).chain(json_file) {
-        screen.line(&format!("wrote {}", path.display()))?;
-    }
-    if options.run.json.as_deref() == Some("-") {
-        std::io::stdout().write_all(json.as_bytes())?;
-    }
-    Ok(())
+    let weights = weights::safetensors(tensors, classifier.normalisation(), &description)?;
+    results.file("weights.safetensors", &weights)?;
+    results.file("search.svg", picture(options, &found, &dataset)?.as_bytes())?;
+    results.file("templates.png", &contact_sheet(&pictures, &title)?)?;
+    results.finish(&report)
 }
 
 /// Says what is about to be done.

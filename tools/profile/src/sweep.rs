@@ -19,6 +19,7 @@ use crate::trials::Trials;
 use anyhow::Result;
 use clap::Args;
 use lanegrad::optim::Optimizer;
+use serde::Serialize;
 use std::ops::Range;
 
 /// The options of `profile sweep`.
@@ -118,6 +119,46 @@ fn check(options: &SweepOptions) -> Result<(), &'static str> {
         return Err("--lr-range is a setting of --search and --find");
     }
     Ok(())
+}
+
+/// The number rounded to two digits, as one would type it.
+fn two_digits(number: f64) -> f64 {
+    format!("{number:.1e}").parse().unwrap_or(number)
+}
+
+/// What the JSON report of each experiment begins with.
+#[derive(Debug, Serialize)]
+struct Head {
+    /// Version of this format.
+    version: u32,
+    /// `sweep`.
+    command: &'static str,
+    /// `rates`, `find`, `search` or `slice`.
+    experiment: &'static str,
+    /// The model.
+    model: String,
+    /// `cifar10` or `synthetic`.
+    data: &'static str,
+    /// The update rule.
+    optimizer: String,
+    /// Images in a mini-batch.
+    batch_size: u32,
+    seed: u64,
+}
+
+impl Head {
+    fn new(experiment: &'static str, options: &SweepOptions, trials: &Trials) -> Self {
+        Self {
+            version: 1,
+            command: "sweep",
+            experiment,
+            model: trials.model_text(),
+            data: trials.dataset.source.kind(),
+            optimizer: options.optimizer(options.usual_rate()).name().into(),
+            batch_size: options.batch_size,
+            seed: options.run.seed,
+        }
+    }
 }
 
 /// Does what the options ask for.

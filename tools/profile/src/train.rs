@@ -7,10 +7,11 @@ use crate::args::{CheckpointEvery, TrainOptions};
 use crate::checkpoint::{self, Checkpoint, Record, Store};
 use crate::dataset::{Loaded, load};
 use crate::interrupt::{Interrupt, Interrupted};
+use crate::json;
 use crate::machine::Machine;
 use crate::model::Model;
-use crate::output::{Directory, check_writable, write_whole};
 use crate::report::{self, Replanned, Report};
+use crate::results::Results;
 use crate::resume::{self, Conflict, Settings};
 use crate::screen::{Screen, progress_bar};
 use crate::settings;
@@ -27,7 +28,6 @@ use lanegrad::tape::Observer;
 use lanegrad::train::{Sampler, Scheduled, steps};
 use lines::{TABLE_HEAD, iteration_line, summary_line, table_line};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -42,13 +42,10 @@ pub fn run(options: &TrainOptions) -> Result<()> {
         Some(checkpoint) => resumed_options(options, checkpoint)?,
         None => options.clone(),
     };
-    let output = Directory::create(options.run.out.as_deref())?;
-    let store = Store::open(output.path())?;
-    let json_file = options.run.json.as_deref().filter(|&name| name != "-").map(Path::new);
-    json_file.map(check_writable).transpose()?;
-    let mut screen = Screen::new(options.run.json.as_deref() == Some("-"));
+    let mut results = Results::open(&options.run)?;
+    let store = Store::open(results.output.path())?;
 
-    let Loaded { mut dataset, name } = load(&options.run, &mut screen)?;
+    let Loaded { mut dataset, name } = load(&options.run, &mut results.screen)?;
     let data = Data { name, sha256: checkpoint::data_sha256(&dataset) };
     if options.model.model.wants_channels_last() {
         dataset.train = dataset.train.channels_last(3)?;
@@ -59,41 +56,33 @@ pub fn run(options: &TrainOptions) -> Result<()> {
         training.restore(checkpoint)?;
     }
     let mut machine = Machine::new(options.run.threads)?;
-    training.announce(&dataset, &machine, &mut screen)?;
-    let result = training.run(&dataset, &mut machine, &mut screen, (&store, &interrupt));
-    if let Err(error) = result {
+    training.announce(&dataset, &machine, &mut results.screen)?;
+    let trained = training.run(&dataset, &mut machine, &mut results.screen, (&store, &interrupt));
+    if let Err(error) = trained {
         let diverged = matches!(error.downcast_ref(), Some(lanegrad::Error::Diverged { .. }));
         if diverged && !training.losses.is_empty() {
             // What there is to see of it; the error says why there is no more.
-            training.write_curves(&dataset, &output)?;
+            training.write_curves(&dataset, &results.output)?;
         }
         return Err(error);
     }
 
     let report = training.report(&dataset, &machine)?;
-    let json = report.to_json()?;
-    let mut files = training.write(&dataset, &machine, &output)?;
-    files.push(output.write("report.json", json.as_bytes())?);
-    if let Some(path) = json_file {
-        write_whole(path, json.as_bytes())?;
-    }
-    screen.line("")?;
+    let json = json::text(&report)?;
+    results.add(training.write(&dataset, &machine, &results.output)?);
+    results.file("report.json", json.as_bytes())?;
+    results.line("")?;
     if let Some(time) = &report.time {
-        step_times::lines(time).iter().try_for_each(|line| screen.line(line))?;
-        screen.line("")?;
+        results.lines(step_times::lines(time))?;
+        results.line("")?;
     }
     if let Some(epoch) = training.epochs.last() {
-        screen.line(&format!("update / weight of the last step: {}", updates::line(&epoch.update_to_weight)))?;
+        results.line(&format!("update / weight of the last step: {}", updates::line(&epoch.update_to_weight)))?;
     }
-    screen.line(&format!("weights SHA-256 {}", report.weights_sha256))?;
-    for path in files.iter().map(PathBuf::as_path).chain(json_file) {
-        screen.line(&format!("wrote {}", path.display()))?;
-    }
-    screen.line(&format!("all of it on one page: profile report {}", quoted(output.path())))?;
-    if options.run.json.as_deref() == Some("-") {
-        std::io::stdout().write_all(json.as_bytes())?;
-    }
-    Ok(())
+    results.line(&format!("weights SHA-256 {}", report.weights_sha256))?;
+    results.deliver(&json)?;
+    let folder = quoted(results.output.path());
+    results.line(&format!("all of it on one page: profile report {folder}"))
 }
 
 /// A path as a shell wants it.

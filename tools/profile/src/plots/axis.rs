@@ -197,15 +197,7 @@ fn power_label(mantissa: f64, exponent: i32, plain: bool) -> String {
 
 /// A whole number with its thousands set apart: `20,000`.
 pub(super) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    crate::screen::grouped(number as u64)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, Tick, grouped};
 use super::chart::{self, Area, BLUE, Entry, GREY, SHEET, Texts, VERMILLION};
-use crate::noise::rounded;
+use crate::screen::rounded;
 use anyhow::{Result, ensure};
 use plotters::style::Color;
 

@@ -69,11 +69,6 @@ impl Summary {
         })
     }
 
-    /// The summary as JSON text, with a final newline.
-    pub fn to_json(&self) -> Result<String> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
-    }
-
     /// Of each class: its images, how many are recognised, and what it is most often mistaken for, with how often.
     pub fn per_class(&self) -> Vec<ClassAccuracy<'_>> {
         let rows = self.class_names.iter().zip(&self.confusion).enumerate();
@@ -136,7 +131,7 @@ mod tests {
         let classes = summary.per_class();
         assert_eq!(classes[7].mistaken_for, Some((dataset.class_names[3].as_str(), 2)));
         assert_eq!((classes[3].right, classes[3].images, classes[3].mistaken_for), (4, 4, None));
-        let read: Summary = serde_json::from_str(&summary.to_json().unwrap()).unwrap();
+        let read: Summary = serde_json::from_str(&crate::json::text(&summary).unwrap()).unwrap();
         assert_eq!(read, summary);
     }
 }

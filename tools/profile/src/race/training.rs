@@ -1,9 +1,10 @@
 //! The race on real training: every rule on the same mini-batches, from the same first weights.
 
-use super::{RaceOptions, name, with_given_rate};
+use super::{RaceOptions, with_given_rate};
 use crate::args::UpdateOptions;
 use crate::plots::lines::{Curve, Lines, Measure};
 use crate::results::Results;
+use crate::resume::name;
 use crate::screen::{grouped, setting};
 use crate::settings;
 use crate::trials::{Trials, smoothed};

@@ -1,7 +1,7 @@
 //! The learning-rate range test: the step size rises from batch to batch, and the loss says where it is too small, right, and
 //! too large (Smith, "Cyclical learning rates for training neural networks", 2017).
 
-use super::SweepOptions;
+use super::{Head, SweepOptions, two_digits};
 use crate::plots::lines::{Curve, Lines, Measure};
 use crate::results::Results;
 use crate::screen::{grouped, setting};
@@ -26,19 +26,8 @@ const SUGGESTED_PART: f64 = 0.25;
 /// The JSON report.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// Version of this format.
-    version: u32,
-    /// `sweep`.
-    command: &'static str,
-    /// `find`.
-    experiment: &'static str,
-    /// The model.
-    model: String,
-    /// `cifar10` or `synthetic`.
-    data: &'static str,
-    optimizer: String,
-    batch_size: u32,
-    seed: u64,
+    #[serde(flatten)]
+    head: Head,
     /// Step sizes of the first and the last step.
     range: [f64; 2],
     /// Steps before the smoothed loss went over three times its start, or to the end of the range.
@@ -108,7 +97,7 @@ pub fn run(options: &SweepOptions, trials: &Trials, mut results: Results) -> Res
         results
             .line("The loss is not finite at the first step already, before any step size matters: no suggestion.")?;
     } else {
-        words(&test.finding, &test.range, test.is_broken_off()).iter().try_for_each(|line| results.line(line))?;
+        results.lines(words(&test.finding, &test.range, test.is_broken_off()))?;
     }
     let mut csv = String::from("step,lr,loss,smoothed\n");
     for (step, (loss, smooth)) in test.losses.iter().zip(&test.smooth).enumerate() {
@@ -117,14 +106,7 @@ pub fn run(options: &SweepOptions, trials: &Trials, mut results: Results) -> Res
     results.file("find.svg", picture(trials, options, &test)?.as_bytes())?;
     results.file("find.csv", csv.as_bytes())?;
     results.finish(&Report {
-        version: 1,
-        command: "sweep",
-        experiment: "find",
-        model: trials.model_text(),
-        data: trials.dataset.source.kind(),
-        optimizer: options.optimizer(options.usual_rate()).name().into(),
-        batch_size: options.batch_size,
-        seed: options.run.seed,
+        head: Head::new("find", options, trials),
         range: [test.range.start, test.range.end],
         steps: test.steps,
         finding: test.finding,
@@ -188,7 +170,7 @@ fn words(finding: &Finding, range: &Range<f64>, is_broken_off: bool) -> Vec<Stri
 
 /// A step size in two digits.
 fn two(rate: f64) -> String {
-    setting(format!("{rate:.1e}").parse().unwrap_or(rate))
+    setting(two_digits(rate))
 }
 
 fn picture(trials: &Trials, options: &SweepOptions, test: &RangeTest) -> Result<String> {

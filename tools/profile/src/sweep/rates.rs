@@ -1,6 +1,6 @@
 //! Four step sizes side by side: the lecture's slide "The effects of step size".
 
-use super::{SweepOptions, finder, ladder};
+use super::{Head, SweepOptions, finder, ladder, two_digits};
 use crate::plots::lines::{Curve, Lines, Measure};
 use crate::results::Results;
 use crate::screen::{grouped, setting};
@@ -15,19 +15,8 @@ const NAMED: [(&str, f64); 4] = [("low", 1.0 / 300.0), ("good", 1.0 / 3.0), ("hi
 /// The JSON report.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// Version of this format.
-    version: u32,
-    /// `sweep`.
-    command: &'static str,
-    /// `rates`.
-    experiment: &'static str,
-    /// The model.
-    model: String,
-    /// `cifar10` or `synthetic`.
-    data: &'static str,
-    optimizer: String,
-    batch_size: u32,
-    seed: u64,
+    #[serde(flatten)]
+    head: Head,
     /// Steps of each training.
     steps: u64,
     runs: Vec<RunReport>,
@@ -56,7 +45,6 @@ struct RunReport {
 pub fn run(options: &SweepOptions, trials: &Trials, mut results: Results) -> Result<()> {
     let epoch = trials.sampler()?.steps_per_epoch();
     let steps = options.steps.unwrap_or(epoch * if options.is_linear() { 5 } else { 1 });
-    let usual = options.usual_rate();
     let rates: Vec<(Option<&str>, f64)> = match &options.lr {
         Some(rates) => rates.iter().map(|&rate| (None, rate)).collect(),
         None => {
@@ -100,26 +88,9 @@ pub fn run(options: &SweepOptions, trials: &Trials, mut results: Results) -> Res
 
     let ladder = ladder::climb(trials)?;
     results.line("")?;
-    ladder::lines(&ladder).iter().try_for_each(|line| results.line(line))?;
+    results.lines(ladder::lines(&ladder))?;
     results.file("ladder.svg", ladder::picture(trials, &ladder)?.as_bytes())?;
-    results.finish(&Report {
-        version: 1,
-        command: "sweep",
-        experiment: "rates",
-        model: trials.model_text(),
-        data: trials.dataset.source.kind(),
-        optimizer: options.optimizer(usual).name().into(),
-        batch_size: options.batch_size,
-        seed: options.run.seed,
-        steps,
-        runs,
-        ladder,
-    })
-}
-
-/// The number rounded to two digits, as one would type it.
-fn two_digits(number: f64) -> f64 {
-    format!("{number:.1e}").parse().unwrap_or(number)
+    results.finish(&Report { head: Head::new("rates", options, trials), steps, runs, ladder })
 }
 
 fn line(run: &RunReport) -> String {

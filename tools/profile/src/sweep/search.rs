@@ -1,6 +1,6 @@
 //! Random search over step size and regularisation.
 
-use super::{SweepOptions, finder};
+use super::{Head, SweepOptions, finder};
 use crate::plots::scatter::{Scatter, Spot};
 use crate::results::Results;
 use crate::screen::{grouped, setting};
@@ -19,19 +19,8 @@ const EDGE: f64 = 0.1;
 /// The JSON report.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// Version of this format.
-    version: u32,
-    /// `sweep`.
-    command: &'static str,
-    /// `search`.
-    experiment: &'static str,
-    /// The model.
-    model: String,
-    /// `cifar10` or `synthetic`.
-    data: &'static str,
-    optimizer: String,
-    batch_size: u32,
-    seed: u64,
+    #[serde(flatten)]
+    head: Head,
     /// Steps of each training.
     steps: u64,
     /// Images that the accuracy is of; no training sees them, and they are not the test images.
@@ -119,20 +108,7 @@ pub fn run(options: &SweepOptions, trials: &Trials, mut results: Results) -> Res
     };
     results.file("search.svg", picture.draw()?.as_bytes())?;
     results.file("search.csv", csv.as_bytes())?;
-    results.finish(&Report {
-        version: 1,
-        command: "sweep",
-        experiment: "search",
-        model: trials.model_text(),
-        data: trials.dataset.source.kind(),
-        optimizer: options.optimizer(usual).name().into(),
-        batch_size: options.batch_size,
-        seed: options.run.seed,
-        steps,
-        held_out,
-        trials: found,
-        warnings,
-    })
+    results.finish(&Report { head: Head::new("search", options, trials), steps, held_out, trials: found, warnings })
 }
 
 /// The best ten, the best first.

@@ -2,7 +2,7 @@
 //!
 //! After the CS231n notes on optimization: L(W + a W1) and L(W + a W1 + b W2), where W are the weights after a short training.
 
-use super::SweepOptions;
+use super::{Head, SweepOptions};
 use crate::model::{Model, Snapshot, Tensors};
 use crate::plots::contour::Grid;
 use crate::plots::lines::{Curve, Lines, Measure};
@@ -31,17 +31,8 @@ const SIDE: usize = 33;
 /// The JSON report.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// Version of this format.
-    version: u32,
-    /// `sweep`.
-    command: &'static str,
-    /// `slice`.
-    experiment: &'static str,
-    /// The model.
-    model: String,
-    /// `cifar10` or `synthetic`.
-    data: &'static str,
-    seed: u64,
+    #[serde(flatten)]
+    head: Head,
     /// Steps that were trained before.
     steps: u64,
     /// Images that the loss is of: those of the first mini-batch.
@@ -111,18 +102,7 @@ pub fn run(options: &SweepOptions, trials: &Trials, mut results: Results) -> Res
     results.file("slice.svg", curve_picture(trials, &curves, steps).still()?.as_bytes())?;
     results.file("slice-map.svg", map_picture(trials, &grid)?.as_bytes())?;
     results.file("slice.csv", csv.as_bytes())?;
-    results.finish(&Report {
-        version: 1,
-        command: "sweep",
-        experiment: "slice",
-        model: trials.model_text(),
-        data: trials.dataset.source.kind(),
-        seed: options.run.seed,
-        steps,
-        images: images.len(),
-        loss,
-        lowest,
-    })
+    results.finish(&Report { head: Head::new("slice", options, trials), steps, images: images.len(), loss, lowest })
 }
 
 /// The images of the first mini-batch, as a set of their own.
