@@ -223,11 +223,11 @@ pub struct TrainOptions {
     #[command(flatten)]
     pub run: RunOptions,
 
-    /// Go on from a checkpoint, with its options; --data, --threads and --out may be others, and --epochs or --iterations
-    /// more
+    /// Go on from a checkpoint, or that in the folder of a run, with its options; --data, --threads and --out may be
+    /// others, and --epochs or --iterations more
     ///
     /// Without --out, files go where the checkpoint is. The result is that of a run that was never interrupted, byte for byte.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|DIR")]
     pub resume: Option<PathBuf>,
 
     /// When `checkpoint.safetensors` is written beside the report: after each epoch, every so many mini-batches, or never
