@@ -111,39 +111,76 @@ impl<T: Scalar> Tile<T> {
     where
         S: Isa,
     {
-        let lanes = T::Lanes::<S>::COUNT;
         let PanelOfA { first: mut a, stride, .. } = self.a;
-        let (row_stride, step) = if ACROSS { (1, stride) } else { (stride, 1) };
+        let step = if ACROSS { stride } else { 1 };
         let mut b = self.b;
-        let last = self.cols.wrapping_sub((VECTORS - 1) * lanes);
-        let zero = T::Lanes::<S>::splat(isa, T::ZERO);
-        let mut sums = [[zero; VECTORS]; ROWS];
-        for _ in 0..self.depth {
-            let mut row = [zero; VECTORS];
-            for (v, vector) in row.iter_mut().enumerate() {
-                let source = b.wrapping_add(v * lanes);
-                *vector = if CUT && v == VECTORS - 1 {
-                    // SAFETY: the last vector of this row of B has `last` readable elements, by the contract.
-                    unsafe { T::Lanes::<S>::load_partial(isa, source, last) }
-                } else {
-                    // SAFETY: vector `v` of this row of B is readable, by the contract.
-                    unsafe { T::Lanes::<S>::load(isa, source) }
-                };
-                if AHEAD > 0 {
-                    isa.prefetch(source.wrapping_offset(AHEAD * self.b_stride));
-                }
+        let mut sums = [[T::Lanes::<S>::splat(isa, T::ZERO); VECTORS]; ROWS];
+        let mut left = self.depth;
+        while left >= S::UNROLL {
+            for u in 0..S::UNROLL as isize {
+                let (a, b) = (a.wrapping_offset(u * step), b.wrapping_offset(u * self.b_stride));
+                // SAFETY: at least `UNROLL` steps are left.
+                unsafe { self.step::<S, ACROSS, CUT, AHEAD, ROWS, VECTORS>(isa, a, b, &mut sums) };
             }
-            for (i, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: row `i < ROWS` of this depth step of A is readable, by the contract.
-                let x = T::Lanes::<S>::splat(isa, unsafe { *a.offset(i as isize * row_stride) });
-                for (sum, &vector) in sum.iter_mut().zip(&row) {
-                    *sum = x.mul_add(isa, vector, *sum);
-                }
-            }
+            left -= S::UNROLL;
+            a = a.wrapping_offset(S::UNROLL as isize * step);
+            b = b.wrapping_offset(S::UNROLL as isize * self.b_stride);
+        }
+        while left > 0 {
+            // SAFETY: at least one step is left.
+            unsafe { self.step::<S, ACROSS, CUT, AHEAD, ROWS, VECTORS>(isa, a, b, &mut sums) };
+            left -= 1;
             a = a.wrapping_offset(step);
             b = b.wrapping_offset(self.b_stride);
         }
         sums
+    }
+
+    /// Adds one step of the depth, whose rows of A and of B start at `a` and `b`.
+    ///
+    /// # Safety
+    /// What the maker of a `MicroKernel` promises of A and B.
+    #[inline(always)]
+    unsafe fn step<
+        S,
+        const ACROSS: bool,
+        const CUT: bool,
+        const AHEAD: isize,
+        const ROWS: usize,
+        const VECTORS: usize,
+    >(
+        &self,
+        isa: S,
+        a: *const T,
+        b: *const T,
+        sums: &mut [[T::Lanes<S>; VECTORS]; ROWS],
+    ) where
+        S: Isa,
+    {
+        let lanes = T::Lanes::<S>::COUNT;
+        let row_stride = if ACROSS { 1 } else { self.a.stride };
+        let last = self.cols.wrapping_sub((VECTORS - 1) * lanes);
+        let mut row = [T::Lanes::<S>::splat(isa, T::ZERO); VECTORS];
+        for (v, vector) in row.iter_mut().enumerate() {
+            let source = b.wrapping_add(v * lanes);
+            *vector = if CUT && v == VECTORS - 1 {
+                // SAFETY: the last vector of this row of B has `last` readable elements, by the contract.
+                unsafe { T::Lanes::<S>::load_partial(isa, source, last) }
+            } else {
+                // SAFETY: vector `v` of this row of B is readable, by the contract.
+                unsafe { T::Lanes::<S>::load(isa, source) }
+            };
+            if AHEAD > 0 {
+                isa.prefetch(source.wrapping_offset(AHEAD * self.b_stride));
+            }
+        }
+        for (i, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: row `i < ROWS` of this depth step of A is readable, by the contract.
+            let x = T::Lanes::<S>::splat(isa, unsafe { *a.offset(i as isize * row_stride) });
+            for (sum, &vector) in sum.iter_mut().zip(&row) {
+                *sum = x.mul_add(isa, vector, *sum);
+            }
+        }
     }
 
     /// Writes `alpha sums + beta C` to C.

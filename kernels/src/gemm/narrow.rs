@@ -143,23 +143,25 @@ impl<T: Scalar> PairTile<T> {
         let lanes = T::Lanes::<S>::COUNT;
         let half = lanes / 2;
         let (whole, rest) = (self.depth / half, self.depth % half);
-        let zero = T::Lanes::<S>::splat(isa, T::ZERO);
-        let mut sums = [[zero; PAIRS]; ROWS];
+        let mut sums = [[T::Lanes::<S>::splat(isa, T::ZERO); PAIRS]; ROWS];
         let mut b = self.b;
-        for v in 0..whole {
-            let mut x = [zero; ROWS];
-            for (x, row) in x.iter_mut().zip(&self.rows) {
-                let source = row.wrapping_add(v * half);
-                // SAFETY: half a vector from here on lies within the row's `depth` elements.
-                *x = unsafe { T::Lanes::<S>::load_twice(isa, source) };
+        // A step is about two of a micro-kernel's.
+        let unroll = S::UNROLL.div_ceil(2);
+        let mut v = 0;
+        while v + unroll <= whole {
+            for u in 0..unroll {
+                // SAFETY: at least `unroll` half vectors of depth are left.
+                unsafe {
+                    self.step::<S, ROWS, PAIRS>(isa, (v + u) * half, b.wrapping_add(u * PAIRS * lanes), &mut sums)
+                };
             }
-            for p in 0..PAIRS {
-                // SAFETY: `b` holds `PAIRS` vectors for each half vector of depth.
-                let w = unsafe { T::Lanes::<S>::load(isa, b.wrapping_add(p * lanes)) };
-                for (sums, &x) in sums.iter_mut().zip(&x) {
-                    sums[p] = x.mul_add(isa, w, sums[p]);
-                }
-            }
+            v += unroll;
+            b = b.wrapping_add(unroll * PAIRS * lanes);
+        }
+        while v < whole {
+            // SAFETY: at least one half vector of depth is left.
+            unsafe { self.step::<S, ROWS, PAIRS>(isa, v * half, b, &mut sums) };
+            v += 1;
             b = b.wrapping_add(PAIRS * lanes);
         }
         if rest > 0 {
@@ -174,6 +176,32 @@ impl<T: Scalar> PairTile<T> {
             }
         }
         sums
+    }
+
+    /// Adds half a vector of depth, from element `p` of A's rows and from `b` on.
+    ///
+    /// # Safety
+    /// What the maker of a `PairTile` promises of A and B.
+    #[inline(always)]
+    unsafe fn step<S: Isa, const ROWS: usize, const PAIRS: usize>(
+        &self,
+        isa: S,
+        p: usize,
+        b: *const T,
+        sums: &mut [[T::Lanes<S>; PAIRS]; ROWS],
+    ) {
+        let mut x = [T::Lanes::<S>::splat(isa, T::ZERO); ROWS];
+        for (x, row) in x.iter_mut().zip(&self.rows) {
+            // SAFETY: half a vector from here on lies within the row's `depth` elements.
+            *x = unsafe { T::Lanes::<S>::load_twice(isa, row.wrapping_add(p)) };
+        }
+        for p in 0..PAIRS {
+            // SAFETY: `b` holds `PAIRS` vectors for each half vector of depth.
+            let w = unsafe { T::Lanes::<S>::load(isa, b.wrapping_add(p * T::Lanes::<S>::COUNT)) };
+            for (sums, &x) in sums.iter_mut().zip(&x) {
+                sums[p] = x.mul_add(isa, w, sums[p]);
+            }
+        }
     }
 
     /// Adds up the partial sums of a row and writes `alpha sums + beta C` to the row of C at `c`.
