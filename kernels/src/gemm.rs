@@ -28,6 +28,7 @@ mod narrow;
 mod pack;
 mod packed;
 mod raw;
+mod row;
 
 pub use batch::{Batch, BatchMut, gemm_batch};
 pub use epilogue::{Bias, Epilogue};
@@ -257,6 +258,7 @@ fn product<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
     let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
     match path {
         Path::Column => column::run(isa, operands, if is_small { m } else { grain(k) }),
+        Path::Row => row::run(isa, operands, if is_small { n } else { grain(k) }),
         Path::Narrow => narrow::run(isa, operands, if is_small { m } else { grain(n * k) }),
         Path::Blocked { pack_a, pack_b } => {
             let (blocking, common) = (Blocking::new::<S, T>(k, pack_a, pack_b), Common::Neither);
@@ -326,6 +328,7 @@ unsafe fn write_scaled<T: Scalar>(target: *mut T, sum: T, beta: T) {
 #[derive(Clone, Copy, Debug)]
 enum Path {
     Column,
+    Row,
     Narrow,
     Blocked { pack_a: bool, pack_b: bool },
 }
@@ -347,6 +350,10 @@ fn choose<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> (Path, bool) {
         (Path::Column, false)
     } else if m == 1 && b.row_stride() == 1 {
         (Path::Column, true)
+    } else if m == 1 && row::pays(*b) {
+        (Path::Row, false)
+    } else if n == 1 && row::pays(a.transposed()) {
+        (Path::Row, true)
     } else if m <= NARROW && streams(*b) {
         (blocked::<S, T>(*a, *b), false)
     } else if n <= NARROW && streams(a.transposed()) {

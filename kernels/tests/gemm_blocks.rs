@@ -35,6 +35,9 @@ fn blocks_are_joined() {
         (1, 700, 1),
         (1, 5, 700),
         (700, 5, 1),
+        // A row, and a column, of several blocks, times a matrix that lies far out.
+        (1, 263, 2101),
+        (2101, 263, 1),
     ] {
         check::<f32>(shape, [ROWS; 3], [1.0, 1.0]);
         check::<f64>(shape, [ROWS, COLUMNS, ROWS], [-1.0, 0.0]);

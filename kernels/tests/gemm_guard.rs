@@ -10,7 +10,7 @@ use lanegrad_kernels::{MatMut, MatRef, dgemm, sgemm};
 use rand::{Rng, RngExt};
 use std::process::Command;
 use support::guarded::Guarded;
-use support::matrices::{Geometry, Order};
+use support::matrices::{COLUMNS, Geometry, Order, ROWS};
 use support::{cases, generator};
 
 /// A step outside ends the process, so each level has one of its own; the last case that it names is the one that did it.
@@ -36,6 +36,11 @@ fn products_between_guard_pages() {
         eprintln!("{seed}");
         check_random::<f32>(seed, &mut single);
         check_random::<f64>(seed, &mut double);
+        // A row, or a column, times a matrix that lies far out has a way of its own.
+        if seed % 50 == 0 {
+            check_far::<f32>(seed, &mut single, 380 + seed as usize % 7);
+            check_far::<f64>(seed, &mut double, 290 + seed as usize % 7);
+        }
     }
 }
 
@@ -187,15 +192,38 @@ fn check_random<T: ByPointers>(seed: u64, operands: &mut Operands) {
     let b = place(of_b, (k, n), true, T::NAN);
     let c = place(of_c, (m, n), false, T::from_f64(MARK));
     let beta = [0.0, 1.0, 2.0][numbers.random_range(0..3)];
-    for operand in [&a, &b, &c] {
+    check(seed, &mut numbers, Product { a, b, beta, c }, of_c, in_blocks);
+}
+
+/// Checks a row of integers times a matrix of `extent` by some more columns, or that matrix's transpose times a column.
+fn check_far<T: ByPointers>(seed: u64, operands: &mut Operands, extent: usize) {
+    let mut numbers = generator(seed);
+    let (is_row, at_end) = (numbers.random(), numbers.random());
+    let ((m, k, n), order) = if is_row { ((1, extent, extent + 9), ROWS) } else { ((extent + 9, extent, 1), COLUMNS) };
+    let [of_a, of_b, of_c] = &mut operands.0;
+    let a = Matrix::new(of_a, (m, k), order, false, T::NAN, at_end);
+    let b = Matrix::new(of_b, (k, n), order, false, T::NAN, at_end);
+    let c = Matrix::new(of_c, (m, n), Order::random(&mut numbers), false, T::from_f64(MARK), at_end);
+    check(seed, &mut numbers, Product { a, b, beta: 2.0, c }, of_c, false);
+}
+
+/// Fills the operands with integers, runs the product, and checks it and what lies around it.
+fn check<T: ByPointers>(
+    seed: u64,
+    numbers: &mut impl Rng,
+    product: Product<T>,
+    memory_of_c: &mut Memory,
+    in_blocks: bool,
+) {
+    let Product { a, b, beta, c } = &product;
+    for operand in [a, b, c] {
         operand.set_all(|| f64::from(numbers.random_range(-8..=8)));
     }
     let (left, right, old) = (a.all(), b.all(), c.all());
-    if beta == 0.0 {
+    if *beta == 0.0 {
         c.set_all(|| f64::NAN);
     }
 
-    let product = Product { a, b, beta, c };
     if in_blocks {
         let blocks = std::array::from_fn(|_| numbers.random_range(1..50));
         product.run_in_blocks(blocks, [numbers.random(), numbers.random()]);
@@ -203,7 +231,7 @@ fn check_random<T: ByPointers>(seed: u64, operands: &mut Operands) {
         product.run_by_pointers();
     }
 
-    let Product { a, b, c, .. } = product;
+    let ((m, k), n) = (a.shape, b.shape.1);
     for i in 0..m {
         for j in 0..n {
             let sum: f64 = (0..k).map(|p| left[i * k + p] * right[p * n + j]).sum();
@@ -213,7 +241,7 @@ fn check_random<T: ByPointers>(seed: u64, operands: &mut Operands) {
     }
     assert!(a.all() == left && b.all() == right, "case {seed}: A or B was written");
     c.set_all(|| MARK);
-    let memory = if c.in_lines { &mut of_c.lines } else { &mut of_c.whole };
+    let memory = if c.in_lines { &mut memory_of_c.lines } else { &mut memory_of_c.whole };
     let is_clean = (0..memory.runs()).all(|run| memory.elements::<T>(run).iter().all(|x| x.to_f64() == MARK));
     assert!(is_clean, "case {seed}: wrote outside C");
 }

@@ -115,16 +115,18 @@ impl<T: Scalar> Tile<T> {
         let step = if ACROSS { stride } else { 1 };
         let mut b = self.b;
         let mut sums = [[T::Lanes::<S>::splat(isa, T::ZERO); VECTORS]; ROWS];
+        // More of `f64`, or the mask of a cut vector beside, and the registers do not hold what the compiler reads early.
+        let unroll = if CUT { 1 } else { (S::UNROLL * size_of::<f32>() / size_of::<T>()).max(1) };
         let mut left = self.depth;
-        while left >= S::UNROLL {
-            for u in 0..S::UNROLL as isize {
+        while left >= unroll {
+            for u in 0..unroll as isize {
                 let (a, b) = (a.wrapping_offset(u * step), b.wrapping_offset(u * self.b_stride));
-                // SAFETY: at least `UNROLL` steps are left.
+                // SAFETY: at least `unroll` steps are left.
                 unsafe { self.step::<S, ACROSS, CUT, AHEAD, ROWS, VECTORS>(isa, a, b, &mut sums) };
             }
-            left -= S::UNROLL;
-            a = a.wrapping_offset(S::UNROLL as isize * step);
-            b = b.wrapping_offset(S::UNROLL as isize * self.b_stride);
+            left -= unroll;
+            a = a.wrapping_offset(unroll as isize * step);
+            b = b.wrapping_offset(unroll as isize * self.b_stride);
         }
         while left > 0 {
             // SAFETY: at least one step is left.

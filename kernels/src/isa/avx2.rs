@@ -192,13 +192,23 @@ impl Lanes<Avx2, f32> for __m256 {
         unsafe { _mm256_storeu_ps(target, self) }
     }
     #[inline(always)]
-    unsafe fn store_partial(self, isa: Avx2, target: *mut f32, count: usize) {
-        // A masked store is microcode on some processors: a copy through a buffer is faster.
-        let mut buffer = [0.0; 8];
-        // SAFETY: `buffer` has 8 elements; the caller promises `count < 8` writable ones at `target`.
+    unsafe fn store_partial(self, _: Avx2, target: *mut f32, count: usize) {
+        // A masked store is microcode on some processors: a half, a quarter and an eighth of the vector are faster.
+        // SAFETY: the token proves AVX2; of the caller's `count < 8` writable elements, each piece takes as many as its bit of
+        // `count` stands for.
         unsafe {
-            self.store(isa, buffer.as_mut_ptr());
-            std::ptr::copy_nonoverlapping(buffer.as_ptr(), target, count);
+            let (mut rest, mut target) = (_mm256_castps256_ps128(self), target);
+            if count & 4 != 0 {
+                _mm_storeu_ps(target, rest);
+                (rest, target) = (_mm256_extractf128_ps(self, 1), target.add(4));
+            }
+            if count & 2 != 0 {
+                target.cast::<f64>().write_unaligned(_mm_cvtsd_f64(_mm_castps_pd(rest)));
+                (rest, target) = (_mm_movehl_ps(rest, rest), target.add(2));
+            }
+            if count & 1 != 0 {
+                target.write(_mm_cvtss_f32(rest));
+            }
         }
     }
     #[inline(always)]
@@ -350,12 +360,17 @@ impl Lanes<Avx2, f64> for __m256d {
         unsafe { _mm256_storeu_pd(target, self) }
     }
     #[inline(always)]
-    unsafe fn store_partial(self, isa: Avx2, target: *mut f64, count: usize) {
-        let mut buffer = [0.0; 4];
-        // SAFETY: `buffer` has 4 elements; the caller promises `count < 4` writable ones at `target`.
+    unsafe fn store_partial(self, _: Avx2, target: *mut f64, count: usize) {
+        // SAFETY: as for `f32`, with `count < 4`.
         unsafe {
-            self.store(isa, buffer.as_mut_ptr());
-            std::ptr::copy_nonoverlapping(buffer.as_ptr(), target, count);
+            let (mut rest, mut target) = (_mm256_castpd256_pd128(self), target);
+            if count & 2 != 0 {
+                _mm_storeu_pd(target, rest);
+                (rest, target) = (_mm256_extractf128_pd(self, 1), target.add(2));
+            }
+            if count & 1 != 0 {
+                target.write(_mm_cvtsd_f64(rest));
+            }
         }
     }
     #[inline(always)]

@@ -29,7 +29,7 @@ impl Isa for Portable {
     // 8 accumulators, 2 vectors of B, one broadcast of A and one product: 12 of SSE2's 16 registers.
     const GEMM_ROWS: usize = 4;
     const GEMM_VECTORS: usize = 2;
-    const UNROLL: usize = 4;
+    const UNROLL: usize = 1;
     const SCORE_ROWS: usize = 2;
     const SCORE_CLASSES: usize = 4;
     // As many accumulators as are left beside a vector of B for each of a row and a broadcast.
@@ -161,9 +161,11 @@ impl Lanes<Portable, f32> for f32x4 {
     }
     #[inline(always)]
     unsafe fn store_partial(self, _: Portable, target: *mut f32, count: usize) {
-        let buffer = self.to_array();
-        // SAFETY: the caller promises `count < 4` writable elements; `buffer` has them and is disjoint.
-        unsafe { std::ptr::copy_nonoverlapping(buffer.as_ptr(), target, count) }
+        // One by one: a copy of a length that is not known is a call.
+        for (i, x) in self.to_array().into_iter().enumerate().take(count) {
+            // SAFETY: the caller promises `count` writable elements.
+            unsafe { target.add(i).write(x) };
+        }
     }
     #[inline(always)]
     fn add(self, _: Portable, other: Self) -> Self {
@@ -277,9 +279,10 @@ impl Lanes<Portable, f64> for f64x2 {
     }
     #[inline(always)]
     unsafe fn store_partial(self, _: Portable, target: *mut f64, count: usize) {
-        let buffer = self.to_array();
-        // SAFETY: the caller promises `count < 2` writable elements; `buffer` has them and is disjoint.
-        unsafe { std::ptr::copy_nonoverlapping(buffer.as_ptr(), target, count) }
+        if count > 0 {
+            // SAFETY: the caller promises `count < 2` writable elements.
+            unsafe { target.write(self.to_array()[0]) };
+        }
     }
     #[inline(always)]
     fn add(self, _: Portable, other: Self) -> Self {

@@ -1,0 +1,126 @@
+//! One row times a matrix whose rows are adjacent: multiples of those rows, added up in the order of the depth.
+//!
+//! B is read once and in the order in which it lies, which a processor foresees best.
+
+use super::Operands;
+use crate::isa::{Isa, Kernel, Lanes, Scalar};
+use crate::matrix::MatRef;
+use crate::parallel::{self, Divide};
+use crate::workspace::with_scratch;
+
+/// Bytes of the sums that are added to at a time: a quarter of the smallest first-level cache.
+const BLOCK_BYTES: usize = 8 * 1024;
+
+/// Rows of B that are added in one go, so that the sums are read and written once for all of them. Even where they share a set of
+/// the first-level cache, they and the sums fit it.
+const ROWS: usize = 4;
+
+/// Bytes from which on B lies further out than in most second-level caches. A nearer one is better multiplied in tiles, whose sums
+/// stay in registers.
+const FAR_BYTES: usize = 512 * 1024;
+
+/// Columns of B from which on its rows are long enough.
+const WIDE: usize = 256;
+
+/// Whether a row times `b` goes this way.
+pub(super) fn pays<T: Scalar>(b: MatRef<'_, T>) -> bool {
+    let (depth, cols) = b.shape();
+    b.col_stride() == 1 && cols >= WIDE && depth.saturating_mul(cols).saturating_mul(size_of::<T>()) >= FAR_BYTES
+}
+
+/// C <- epilogue(alpha A B + beta C), where A and C have one row and B's columns are adjacent.
+pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: usize) {
+    parallel::divide(RowProduct { isa, operands }, grain);
+}
+
+/// Some columns of the product.
+struct RowProduct<'a, S, T> {
+    isa: S,
+    operands: Operands<'a, T>,
+}
+
+impl<S: Isa, T: Scalar> Divide for RowProduct<'_, S, T> {
+    fn length(&self) -> usize {
+        self.operands.b.cols()
+    }
+
+    fn split(self, at: usize) -> (Self, Self) {
+        let (left, right) = self.operands.split_cols(at);
+        (Self { operands: left, ..self }, Self { operands: right, ..self })
+    }
+
+    fn run(self) {
+        let Self { isa, operands } = self;
+        let Operands { alpha, a, b, beta, c, epilogue } = operands;
+        let block = BLOCK_BYTES / size_of::<T>();
+        with_scratch(block.min(b.cols()), |scratch: &mut [T]| {
+            for first in (0..b.cols()).step_by(block) {
+                let width = block.min(b.cols() - first);
+                let sums = &mut scratch[..width];
+                isa.vectorize(Multiples { factors: a, rows: b.split_cols(first).1.split_cols(width).0, sums });
+                for (j, &sum) in scratch[..width].iter().enumerate() {
+                    // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
+                    unsafe { super::write_scaled(c.element(0, first + j), alpha * sum, beta) };
+                }
+            }
+        });
+        epilogue.apply(isa, c);
+    }
+}
+
+/// sums <- factors x rows, of one row and with adjacent columns.
+struct Multiples<'a, T> {
+    factors: MatRef<'a, T>,
+    rows: MatRef<'a, T>,
+    sums: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel for Multiples<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let Self { factors, rows, sums } = self;
+        sums.fill(T::ZERO);
+        let depth = rows.rows();
+        let whole = depth / ROWS * ROWS;
+        for p in (0..whole).step_by(ROWS) {
+            let factors = std::array::from_fn(|r| factors.at(0, p + r));
+            add::<S, T, ROWS>(isa, factors, std::array::from_fn(|r| rows.row(p + r)), sums);
+        }
+        for p in whole..depth {
+            add::<S, T, 1>(isa, [factors.at(0, p)], [rows.row(p)], sums);
+        }
+    }
+}
+
+/// sums += sum over r of factors[r] rows[r], in the order of the rows, which are as long as the sums.
+#[inline(always)]
+fn add<S: Isa, T: Scalar, const R: usize>(isa: S, factors: [T; R], rows: [&[T]; R], sums: &mut [T]) {
+    let lanes = T::Lanes::<S>::COUNT;
+    let length = sums.len();
+    assert!(rows.iter().all(|row| row.len() == length));
+    let mut multipliers = [T::Lanes::<S>::splat(isa, T::ZERO); R];
+    for (multiplier, factor) in multipliers.iter_mut().zip(factors) {
+        *multiplier = T::Lanes::<S>::splat(isa, factor);
+    }
+    let whole = length / lanes * lanes;
+    let target = sums.as_mut_ptr();
+    for j in (0..whole).step_by(lanes) {
+        // SAFETY: a whole vector from `j` on lies within the sums and each row, which are as long.
+        unsafe {
+            let mut total = T::Lanes::<S>::load(isa, target.add(j));
+            for (multiplier, row) in multipliers.iter().zip(&rows) {
+                total = multiplier.mul_add(isa, T::Lanes::<S>::load(isa, row.as_ptr().add(j)), total);
+            }
+            total.store(isa, target.add(j));
+        }
+    }
+    if whole < length {
+        let mut total = T::Lanes::<S>::read(isa, &sums[whole..]);
+        for (multiplier, row) in multipliers.iter().zip(&rows) {
+            total = multiplier.mul_add(isa, T::Lanes::<S>::read(isa, &row[whole..]), total);
+        }
+        total.write(isa, &mut sums[whole..]);
+    }
+}
