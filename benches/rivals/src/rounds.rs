@@ -46,10 +46,8 @@ pub fn interleave<T: Number>(
                 rates.peak.push(multiply_add_peak::<T>(level, BATCH)?);
                 continue;
             };
-            if calls[turn] > 1 {
-                // Wakes threads and brings small operands back to the caches; a long call does so by the way.
-                contestant.multiply(product);
-            }
+            // Wakes threads and brings operands back to the caches.
+            contestant.multiply(product);
             let seconds = contestant.time(calls[turn], product).as_secs_f64();
             rates.contestants[turn].push(calls[turn] as f64 * product.shape().operations() / seconds * 1e-9);
         }
@@ -84,15 +82,16 @@ fn calibrate<T>(contestant: &dyn Contestant<T>, product: &mut Product<T>) -> usi
 /// Waits until no other thread of this process computes.
 ///
 /// Threads of some libraries spin after their work is done: OpenBLAS's for 30 milliseconds, Intel's OpenMP's for 200. They
-/// would take a processor from whoever is next.
+/// would take a processor from whoever is next. What another thread computes is only counted at the system's ticks, which come
+/// every 10 milliseconds or more often: in a shorter glance, a spinning thread seems to sleep.
 fn fall_asleep() {
-    const GLANCE: Duration = Duration::from_micros(500);
-    const PATIENCE: Duration = Duration::from_millis(500);
+    const GLANCE: Duration = Duration::from_millis(20);
+    const PATIENCE: Duration = Duration::from_secs(1);
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         let computing = ProcessTime::now();
         std::thread::sleep(GLANCE);
-        if computing.elapsed() < GLANCE / 5 {
+        if computing.elapsed() < GLANCE / 20 {
             return;
         }
     }
