@@ -4,6 +4,7 @@ use crate::data::DataOptions;
 use crate::doctor::DoctorOptions;
 use crate::gradcheck::GradcheckOptions;
 use crate::graph::GraphOptions;
+use crate::lecture::LectureOptions;
 use crate::noise::NoiseOptions;
 use crate::page::PageOptions;
 use crate::predict::PredictOptions;
@@ -92,7 +93,7 @@ pub enum Command {
     /// Measure how well a mini-batch's gradient points along the full one, and what either costs
     Noise(Box<NoiseOptions>),
     /// Compute the lecture's worked example with the kernels, beside the numbers on its slides
-    Lecture,
+    Lecture(LectureOptions),
     /// Measure every kernel beside what the processor and its memory can do
     Roofline(RooflineOptions),
     /// Check that all is well: data, loss, gradient, learning, threads, processor, memory

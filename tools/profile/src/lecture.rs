@@ -1,10 +1,23 @@
 //! `profile lecture`: the worked example of the lecture's slides, computed by the kernels that train.
 
+use crate::json::Json;
+use crate::screen::Screen;
 use anyhow::Result;
+use clap::Args;
 use lanegrad::Loss;
 use lanegrad::kernels::classifier::{Linear, Normalisation, Samples, StoreGradient, backward, forward};
 use lanegrad::kernels::{MatMut, MatRef, classifier, gemm, math};
-use std::io::Write;
+use serde::Serialize;
+use std::fmt::Write;
+
+/// The options of `profile lecture`.
+#[derive(Args, Clone, Debug)]
+pub struct LectureOptions {
+    /// Also write the numbers of the worked example, as JSON, to this file, or to standard output (`-`; the lines for people then go
+    /// to standard error)
+    #[arg(long, value_name = "FILE|-")]
+    pub json: Option<String>,
+}
 
 /// The slide's weights, one row for each class.
 const WEIGHTS: [f64; 12] = [0.01, -0.05, 0.1, 0.05, 0.7, 0.2, 0.05, 0.16, 0.0, -0.45, -0.2, 0.03];
@@ -13,7 +26,7 @@ const PIXELS: [f64; 4] = [-15.0, 22.0, -44.0, 56.0];
 const LABEL: u32 = 2;
 
 /// The loss of one sample, and the gradients with respect to scores, weights, bias and pixels.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 struct Gradients {
     loss: f64,
     dscores: Vec<f64>,
@@ -95,36 +108,86 @@ fn row(values: &[f64], digits: usize) -> String {
     format!("({})", texts.join(", "))
 }
 
-/// Prints the example, the slides' numbers beside the computed ones.
-pub fn run(out: &mut dyn Write) -> Result<()> {
-    let level = lanegrad::kernels::dispatch::level()?;
-    writeln!(out, "The lecture's worked example, computed in f64 by the kernels that train (level {level}).")?;
-    writeln!(out, "x = {}, label y = {LABEL}\n", row(&PIXELS, 0))?;
-    worked_example(out)?;
-    full_loss(out)?;
-    softmax_against_svm(out)?;
-    spread_weights(out)
+/// The worked example: what is given, and what follows from it.
+#[derive(Debug, Serialize)]
+struct Example {
+    level: String,
+    weights: [f64; 12],
+    bias: [f64; 3],
+    pixels: [f64; 4],
+    label: u32,
+    scores: Vec<f64>,
+    hinge: Gradients,
+    softmax: Gradients,
+    exponentials: Vec<f64>,
+    probabilities: Vec<f64>,
+    sum_of_squares: f64,
 }
 
-fn worked_example(out: &mut dyn Write) -> Result<()> {
+impl Example {
+    fn compute() -> Result<Self> {
+        let scores = scores(&WEIGHTS, &BIAS, &PIXELS)?;
+        let (exponentials, probabilities) = softmax(&scores)?;
+        Ok(Self {
+            level: lanegrad::kernels::dispatch::level()?.to_string(),
+            weights: WEIGHTS,
+            bias: BIAS,
+            pixels: PIXELS,
+            label: LABEL,
+            scores,
+            hinge: gradients(Loss::Hinge, &WEIGHTS, &BIAS, &PIXELS, LABEL)?,
+            softmax: gradients(Loss::Softmax, &WEIGHTS, &BIAS, &PIXELS, LABEL)?,
+            exponentials,
+            probabilities,
+            sum_of_squares: sum_of_squares(&WEIGHTS)?,
+        })
+    }
+}
+
+/// Prints the example, the slides' numbers beside the computed ones.
+pub fn run(options: &LectureOptions) -> Result<()> {
+    let json = Json::new(options.json.as_deref())?;
+    let example = Example::compute()?;
+    let mut screen: Screen = json.screen();
+    text(&example)?.lines().try_for_each(|line| screen.line(line))?;
+    if let Some(file) = json.file() {
+        screen.line(&format!("\nwrote {}", file.display()))?;
+    }
+    json.write(&example)
+}
+
+/// What is printed.
+fn text(example: &Example) -> Result<String> {
+    let mut out = String::new();
+    writeln!(
+        out,
+        "The lecture's worked example, computed in f64 by the kernels that train (level {}).",
+        example.level
+    )?;
+    writeln!(out, "x = {}, label y = {LABEL}\n", row(&PIXELS, 0))?;
+    worked_example(&mut out, example)?;
+    full_loss(&mut out, example)?;
+    softmax_against_svm(&mut out)?;
+    spread_weights(&mut out)?;
+    Ok(out)
+}
+
+fn worked_example(out: &mut dyn Write, example: &Example) -> Result<()> {
     let line = |out: &mut dyn Write, what: &str, slide: &str, ours: &str| -> Result<()> {
         Ok(writeln!(out, "{what:<34} {slide:<24} {ours}")?)
     };
-    let scores = scores(&WEIGHTS, &BIAS, &PIXELS)?;
+    let Example { scores, hinge, softmax: cross_entropy, exponentials, probabilities, .. } = example;
     let trick = with_bias_trick()?;
-    let hinge = gradients(Loss::Hinge, &WEIGHTS, &BIAS, &PIXELS, LABEL)?;
-    let cross_entropy = gradients(Loss::Softmax, &WEIGHTS, &BIAS, &PIXELS, LABEL)?;
-    let (exponentials, probabilities) = softmax(&scores)?;
 
     line(out, "", "slide", "computed")?;
-    line(out, "scores s = W x + b", "(-2.85, 0.86, 0.28)", &row(&scores, 10))?;
+    line(out, "scores s = W x + b", "(-2.85, 0.86, 0.28)", &row(scores, 10))?;
     line(out, "  the same by the bias trick", "", &row(&trick, 10))?;
     line(out, "hinge loss (SVM)", "1.58", &format!("{:.10}", hinge.loss))?;
-    print_gradients(out, &hinge)?;
-    line(out, "exp of the scores", "(0.058, 2.36, 1.32)", &row(&exponentials, 10))?;
-    line(out, "  normalised: softmax", "(0.016, 0.631, 0.353)", &row(&probabilities, 10))?;
+    print_gradients(out, hinge)?;
+    line(out, "exp of the scores", "(0.058, 2.36, 1.32)", &row(exponentials, 10))?;
+    line(out, "  normalised: softmax", "(0.016, 0.631, 0.353)", &row(probabilities, 10))?;
     line(out, "cross-entropy loss (softmax)", "0.452", &format!("{:.10}", cross_entropy.loss))?;
-    print_gradients(out, &cross_entropy)?;
+    print_gradients(out, cross_entropy)?;
 
     let base_ten = cross_entropy.loss / std::f64::consts::LN_10;
     let rounded = 0.058 / (0.058 + 2.36 + 1.32);
@@ -161,10 +224,8 @@ fn print_gradients(out: &mut dyn Write, gradients: &Gradients) -> Result<()> {
     Ok(())
 }
 
-fn full_loss(out: &mut dyn Write) -> Result<()> {
-    let squares = sum_of_squares(&WEIGHTS)?;
-    let hinge = gradients(Loss::Hinge, &WEIGHTS, &BIAS, &PIXELS, LABEL)?.loss;
-    let softmax = gradients(Loss::Softmax, &WEIGHTS, &BIAS, &PIXELS, LABEL)?.loss;
+fn full_loss(out: &mut dyn Write, example: &Example) -> Result<()> {
+    let (squares, hinge, softmax) = (example.sum_of_squares, example.hinge.loss, example.softmax.loss);
     writeln!(out, "Full loss L = mean of the losses + R(W), with R(W) the sum of squares, so dR/dW = 2 W:")?;
     writeln!(out, "  R(W) = {squares:.4}")?;
     writeln!(out, "  SVM      {hinge:.4} + {squares:.4} = {:.7}", hinge + squares)?;
@@ -268,9 +329,7 @@ mod tests {
 
     #[test]
     fn the_slides_numbers_and_both_slips_are_printed() {
-        let mut text = Vec::new();
-        run(&mut text).unwrap();
-        let text = String::from_utf8(text).unwrap();
+        let text = text(&Example::compute().unwrap()).unwrap();
         for number in
             ["0.452", "0.4517", "1.040", "0.016", "0.0155", "0.0154", "1.58", "2.3966", "1.8567906", "666.0000"]
         {

@@ -73,7 +73,7 @@ fn run(command: args::Command) -> anyhow::Result<()> {
         args::Command::Gradcheck(options) => gradcheck::run(&options),
         args::Command::Graph(options) => graph::run(&options),
         args::Command::Noise(options) => noise::run(&options),
-        args::Command::Lecture => lecture::run(&mut std::io::stdout().lock()),
+        args::Command::Lecture(options) => lecture::run(&options),
         args::Command::Roofline(options) => roofline::run(&options),
         args::Command::Doctor(options) => doctor::run(&options),
         args::Command::Data(options) => data::run(&options),

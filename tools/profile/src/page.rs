@@ -3,12 +3,14 @@
 mod folder;
 mod sections;
 
+use crate::json::Json;
 use crate::output::write_whole;
 use anyhow::{Result, bail};
 use clap::Args;
 use folder::Run;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use std::path::PathBuf;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 const STYLE: &str = include_str!("page/style.css");
 
@@ -22,23 +24,47 @@ pub struct PageOptions {
     /// Where the page goes [default: report.html in that folder]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+
+    /// Also write a JSON report, what was written where, to this file, or to standard output (`-`; the line for people then goes to
+    /// standard error)
+    #[arg(long, value_name = "FILE|-")]
+    pub json: Option<String>,
+}
+
+/// The JSON report.
+#[derive(Serialize)]
+struct Written<'a> {
+    /// Whose page it is.
+    title: &'a str,
+    run: &'a Path,
+    page: &'a Path,
+    bytes: usize,
 }
 
 /// Writes the page of a run.
 pub fn run(options: &PageOptions) -> Result<()> {
+    let json = Json::new(options.json.as_deref())?;
     let run = Run::read(&options.folder)?;
     let path = options.out.clone().unwrap_or_else(|| options.folder.join("report.html"));
     if path.is_dir() {
         bail!("cannot write {}: it is a directory", path.display());
     }
-    write_whole(&path, page(&run)?.into_string().as_bytes())?;
-    println!("wrote {}", path.display());
-    Ok(())
+    let title = title(&run);
+    let text = page(&run, &title)?.into_string();
+    write_whole(&path, text.as_bytes())?;
+    let mut screen = json.screen();
+    for file in [Some(path.as_path()), json.file()].into_iter().flatten() {
+        screen.line(&format!("wrote {}", file.display()))?;
+    }
+    json.write(&Written { title: &title, run: &options.folder, page: &path, bytes: text.len() })
+}
+
+fn title(run: &Run) -> String {
+    format!("{} on {}", run.title(), run.data_name())
 }
 
 /// The page. The same run has the same page, to the byte.
-fn page(run: &Run) -> Result<Markup> {
-    let title = format!("{} on {}", run.title(), run.data_name());
+fn page(run: &Run, title: &str) -> Result<Markup> {
     Ok(html! {
         (DOCTYPE)
         html lang="en" {

@@ -320,6 +320,18 @@ fn the_lecture_is_printed_at_every_level() {
 }
 
 #[test]
+fn the_numbers_of_the_lecture_are_json_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = profile(directory.path()).args(["lecture", "--json", "-"]).assert().success().get_output().clone();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let near = |value: &Value, wanted: f64| (value.as_f64().unwrap() - wanted).abs() < 1e-10;
+    assert!(near(&report["hinge"]["loss"], 1.58) && near(&report["softmax"]["loss"], 1.040_190_569_4), "{report:#}");
+    assert!(near(&report["probabilities"][1], 0.631_163_353_6) && near(&report["scores"][2], 0.28), "{report:#}");
+    assert_eq!(report["softmax"]["dweights"].as_array().unwrap().len(), 12);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("Two numbers on the slide are slips"));
+}
+
+#[test]
 fn real_images_are_learned_as_well_as_a_linear_classifier_can() {
     let Some(data) = real_data("real_images_are_learned_as_well_as_a_linear_classifier_can") else { return };
     for loss in ["softmax", "hinge"] {

@@ -133,6 +133,16 @@ fn the_same_run_has_the_same_page_wherever_it_goes() {
 }
 
 #[test]
+fn where_the_page_went_is_json_too() {
+    let folder = copied("mlp");
+    let output = profile(folder.path()).args(["report", ".", "--json", "-"]).assert().success().get_output().clone();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let bytes = fs::metadata(folder.path().join("report.html")).unwrap().len();
+    assert_eq!((report["page"].as_str(), report["bytes"].as_u64()), (Some("./report.html"), Some(bytes)));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "wrote ./report.html\n");
+}
+
+#[test]
 fn a_run_that_was_made_longer_says_what_its_schedule_was() {
     let folder = copied("mlp");
     let line = "train --resume checkpoint.safetensors --epochs 3";
