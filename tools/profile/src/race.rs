@@ -10,7 +10,6 @@ use crate::args::{
     LossName, ModelName, ModelOptions, OptimizerName, Preprocess, RunOptions, UpdateOptions, parse_positive,
 };
 use crate::plots::contour::Grid;
-use crate::plots::lines::MOST_CURVES;
 use crate::plots::race::{MapRace, Runner};
 use crate::results::Results;
 use crate::resume::{Conflict, name};
@@ -170,9 +169,6 @@ fn check(options: &RaceOptions) -> Result<()> {
         if options.rules[..place].contains(rule) {
             return refuse(format!("--rules: {} is named twice", name(*rule)));
         }
-    }
-    if options.rules.len() > MOST_CURVES {
-        return refuse(format!("--rules: at most {MOST_CURVES} are drawn, each in a colour of its own"));
     }
     if let Some((rule, _)) = options.lr.iter().find(|(rule, _)| !options.rules.contains(rule)) {
         return refuse(format!("--lr {}: it is not among the --rules that take part", name(*rule)));

@@ -107,7 +107,7 @@ fn check(options: &SweepOptions) -> Result<(), &'static str> {
         return Err("--steps: --find needs at least 50 of them, to tell a slope from noise");
     }
     if options.lr.as_ref().is_some_and(|rates| rates.len() > MOST_CURVES) {
-        return Err("--lr: at most 7 step sizes are drawn, each in a colour of its own");
+        return Err("--lr: at most 11 step sizes are drawn, so that each can be told apart");
     }
     if options.search && options.model.reg.is_some() {
         return Err("--reg: --search tries strengths of its own; --reg-range says which");

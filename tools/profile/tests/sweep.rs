@@ -197,7 +197,7 @@ fn what_makes_no_sense_is_refused() {
         (&["sweep", "--optimizer", "muon"], "muon"),
         (&["sweep", "--find", "--trials", "3"], "--search"),
         (&["sweep", "--find", "--steps", "49"], "at least 50"),
-        (&["sweep", "--lr", "1,2,3,4,5,6,7,8"], "at most 7"),
+        (&["sweep", "--lr", "1,2,3,4,5,6,7,8,9,10,11,12"], "at most 11"),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let output = profile(directory.path()).args(arguments).assert().failure().code(2).get_output().clone();

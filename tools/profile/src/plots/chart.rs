@@ -30,6 +30,22 @@ pub(super) const SERIES: [RGBColor; 7] = [
     RGBColor(0xE6, 0x9F, 0x00),
     SKY,
 ];
+/// What one of several curves is drawn with.
+#[derive(Clone, Copy)]
+pub(super) struct Pen {
+    pub colour: RGBColor,
+    /// Whether a line has a white core: the colours come round again.
+    pub is_hollow: bool,
+}
+
+/// The pens of several curves, one after the other.
+pub(super) fn pens() -> impl Iterator<Item = Pen> {
+    [false, true].into_iter().flat_map(|is_hollow| SERIES.map(|colour| Pen { colour, is_hollow }))
+}
+
+/// The most curves on one sheet: there are no more pens, nor more room beside the plot.
+pub const MOST_CURVES: usize = 11;
+
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 pub(super) const GREY: RGBColor = RGBColor(0x5A, 0x5A, 0x5A);
 pub(super) const RULE: RGBColor = RGBColor(0xE4, 0xE4, 0xE4);
@@ -90,10 +106,10 @@ pub(super) struct Entry {
 pub(super) struct SideEntry {
     pub name: String,
     pub detail: String,
-    pub colour: RGBColor,
+    pub pen: Pen,
 }
 
-/// From one entry of a legend beside a plot to the next.
+/// From one entry of a legend beside a plot to the next, where there is room.
 pub(super) const SIDE_ENTRY_HEIGHT: f64 = 40.0;
 
 /// What the sheet says around the plot area.
@@ -201,6 +217,22 @@ impl<'a, B: Backend> Chart<'a, B> {
         Ok(self.plot.draw(&PathElement::new(points, Self::style(colour, width)))?)
     }
 
+    /// A curve through points of the plot.
+    pub(super) fn curve(&self, points: Vec<(f64, f64)>, pen: Pen) -> Result<()> {
+        if pen.is_hollow {
+            self.line(points.clone(), &pen.colour, 4.0)?;
+            return self.line(points, &WHITE, 1.6);
+        }
+        self.line(points, &pen.colour, 2.0)
+    }
+
+    /// The point that a growing curve has come to, `radius` pixels large.
+    pub(super) fn head(&self, point: (f64, f64), radius: f64, pen: Pen) -> Result<()> {
+        self.dot(point, radius + 1.0, &WHITE)?;
+        self.dot(point, radius, &pen.colour)?;
+        if pen.is_hollow { self.dot(point, 0.4 * radius, &WHITE) } else { Ok(()) }
+    }
+
     /// A filled circle at a point of the plot, `radius` pixels large.
     pub(super) fn dot(&self, point: (f64, f64), radius: f64, colour: &impl Color) -> Result<()> {
         Ok(self.plot.draw(&Circle::new(point, Self::units(radius), colour.filled()))?)
@@ -260,12 +292,17 @@ impl<'a, B: Backend> Chart<'a, B> {
         self.stroke(&[(x - reach, y + reach), (x + reach, y - reach)], colour, 2.0)
     }
 
-    /// Entries one below the other right of the plot, from a height on: a stroke, a name, and a line about it in grey.
-    pub(super) fn side_legend(&self, entries: &[SideEntry], top: f64) -> Result<()> {
+    /// Entries one below the other right of the plot, between two heights: a stroke, a name, and a line about it in grey.
+    pub(super) fn side_legend(&self, entries: &[SideEntry], top: f64, bottom: f64) -> Result<()> {
         let left = self.area.x.end as f64 + 20.0;
+        let entry_height = SIDE_ENTRY_HEIGHT.min((bottom - top) / entries.len().max(1) as f64);
         for (row, entry) in entries.iter().enumerate() {
-            let height = top + SIDE_ENTRY_HEIGHT * row as f64;
-            self.stroke(&[(left, height), (left + 22.0, height)], &entry.colour, 3.0)?;
+            let height = top + entry_height * row as f64;
+            let swatch = [(left, height), (left + 22.0, height)];
+            self.stroke(&swatch, &entry.pen.colour, 4.0)?;
+            if entry.pen.is_hollow {
+                self.stroke(&swatch, &WHITE, 1.6)?;
+            }
             let name = Font { bold: true, colour: INK, ..LABEL };
             self.text(&entry.name, (left + 30.0, height), name, Align::Left)?;
             self.text(&entry.detail, (left + 30.0, height + 16.0), LABEL, Align::Left)?;

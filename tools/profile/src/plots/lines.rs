@@ -3,15 +3,14 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use plotters::style::{RGBColor, WHITE};
+use plotters::style::RGBColor;
 
 use super::axis::{Axis, Scale, grouped};
-use super::chart::{Align, Area, Backend, Chart, Font, INK, LABEL, SERIES, SideEntry, Texts};
+use super::chart::{Align, Area, Backend, Chart, Font, INK, LABEL, SideEntry, Texts, pens};
 use super::clip::{Point, inside};
 use super::moving::{Moving, animated, still};
 
-/// More curves would have to share colours, or be dashed.
-pub const MOST_CURVES: usize = SERIES.len();
+pub use super::chart::MOST_CURVES;
 
 /// Most points that are drawn as dots too.
 const MOST_DOTS: usize = 40;
@@ -178,22 +177,22 @@ impl Moving for Lines<'_> {
 
     fn trails<B: Backend>(&self, chart: &Chart<'_, B>, steps: Range<usize>) -> Result<()> {
         let [x_axis, y_axis] = self.axes();
-        for (curve, colour) in self.curves.iter().zip(SERIES.iter().cycle()) {
+        for (curve, pen) in self.curves.iter().zip(pens()) {
             let positions = self.positions(curve);
             let last = positions.len().saturating_sub(1);
             let end = steps.end.min(last);
             let (pieces, exit) = self.pieces(&positions[steps.start.min(end)..=end], (&x_axis.range, &y_axis.range));
             for piece in pieces {
                 if (3..=MOST_DOTS).contains(&positions.len()) {
-                    piece.iter().filter(|p| positions.contains(p)).try_for_each(|p| chart.dot(*p, 3.0, colour))?;
+                    piece.iter().filter(|p| positions.contains(p)).try_for_each(|p| chart.dot(*p, 3.0, &pen.colour))?;
                 }
-                chart.line(piece, colour, 2.0)?;
+                chart.curve(piece, pen)?;
             }
             if let Some(place) = exit {
                 let (x, y) = chart.pixel(place, y_axis.range.end);
                 chart.stroke(
                     &[(x - 5.0, y + 1.0), (x, y - 7.0), (x + 5.0, y + 1.0), (x - 5.0, y + 1.0)],
-                    colour,
+                    &pen.colour,
                     2.0,
                 )?;
             }
@@ -204,25 +203,24 @@ impl Moving for Lines<'_> {
     fn heads<B: Backend>(&self, chart: &Chart<'_, B>, step: usize) -> Result<()> {
         let [x_axis, y_axis] = self.axes();
         let mut entries = Vec::new();
-        for (curve, &colour) in self.curves.iter().zip(SERIES.iter().cycle()) {
+        for (curve, pen) in self.curves.iter().zip(pens()) {
             let positions = self.positions(curve);
             if step < self.steps()
                 && let Some(&point) = positions.get(step)
                 && !inside(&[point], &x_axis.range, &y_axis.range).is_empty()
             {
-                chart.dot(point, 5.0, &WHITE)?;
-                chart.dot(point, 4.0, &colour)?;
+                chart.head(point, 4.0, pen)?;
             }
             let detail = match curve.points.get(step) {
                 Some((_, value)) if step < self.steps() && value.is_finite() => format!("{value:.4}"),
                 _ => curve.detail.clone(),
             };
-            entries.push(SideEntry { name: curve.name.clone(), detail, colour });
+            entries.push(SideEntry { name: curve.name.clone(), detail, pen });
         }
         let left = Self::AREA.x.end as f64 + 20.0;
         let note = if step < self.steps() { format!("step {}", grouped(step)) } else { self.note.clone() };
         chart.text(&note, (left, 84.0), LABEL, Align::Left)?;
-        chart.side_legend(&entries, 112.0)
+        chart.side_legend(&entries, 112.0, 480.0)
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use plotters::style::{RGBColor, WHITE};
 
 use super::axis::{Axis, grouped};
-use super::chart::{Align, Area, Backend, Chart, INK, LABEL, SERIES, SideEntry, Texts};
+use super::chart::{Align, Area, Backend, Chart, INK, LABEL, SideEntry, Texts, pens};
 use super::clip::{Point, inside};
 use super::contour::{self, Grid, band_colour};
 use super::moving::{Moving, animated, still};
@@ -90,11 +90,11 @@ impl Moving for MapRace<'_> {
     }
 
     fn trails<B: Backend>(&self, chart: &Chart<'_, B>, steps: Range<usize>) -> Result<()> {
-        for (runner, colour) in self.runners.iter().zip(SERIES.iter().cycle()) {
+        for (runner, pen) in self.runners.iter().zip(pens()) {
             let end = steps.end.min(runner.path.len() - 1);
             let points: Vec<Point> = runner.path[steps.start.min(end)..=end].iter().map(|&[x, y]| (x, y)).collect();
             for piece in inside(&points, &self.grid.x, &self.grid.y) {
-                chart.line(piece, colour, 2.0)?;
+                chart.curve(piece, pen)?;
             }
         }
         Ok(())
@@ -102,15 +102,14 @@ impl Moving for MapRace<'_> {
 
     fn heads<B: Backend>(&self, chart: &Chart<'_, B>, step: usize) -> Result<()> {
         let mut entries = Vec::new();
-        for (runner, &colour) in self.runners.iter().zip(SERIES.iter().cycle()) {
+        for (runner, pen) in self.runners.iter().zip(pens()) {
             let here = step.min(runner.path.len() - 1);
             let point = (runner.path[here][0], runner.path[here][1]);
             if !inside(&[point], &self.grid.x, &self.grid.y).is_empty() {
-                chart.dot(point, 6.0, &WHITE)?;
-                chart.dot(point, 5.0, &colour)?;
+                chart.head(point, 5.0, pen)?;
             }
             let detail = format!("f = {}", short(runner.values[here]));
-            entries.push(SideEntry { name: format!("{} {}", runner.name, runner.settings), detail, colour });
+            entries.push(SideEntry { name: format!("{} {}", runner.name, runner.settings), detail, pen });
         }
         let left = Self::AREA.x.end as f64 + 20.0;
         let remark = if self.minimum.is_some() { "   (× minimum)" } else { "" };
@@ -118,7 +117,7 @@ impl Moving for MapRace<'_> {
         if let Some([x, y]) = self.minimum {
             chart.cross(chart.pixel(x, y), 9.0, &INK)?;
         }
-        chart.side_legend(&entries, 108.0)
+        chart.side_legend(&entries, 108.0, f64::from(Self::AREA.y.end) - 32.0)
     }
 }
 
