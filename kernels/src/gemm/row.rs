@@ -11,12 +11,12 @@ use crate::workspace::with_scratch;
 /// Bytes of the sums that are added to at a time: a quarter of the smallest first-level cache.
 const BLOCK_BYTES: usize = 8 * 1024;
 
-/// Rows of B that are added in one go, so that the sums are read and written once for all of them. Even where they share a set of
-/// the first-level cache, they and the sums fit it.
+/// Rows of B that are added in one go, so that the sums are read and written once for all of them. Even where they share
+/// a set of the first-level cache, they and the sums fit it.
 const ROWS: usize = 4;
 
-/// Bytes from which on B lies further out than in most second-level caches. A nearer one is better multiplied in tiles, whose sums
-/// stay in registers.
+/// Bytes from which on B lies further out than in most second-level caches. A nearer one is better multiplied in tiles,
+/// whose sums stay in registers. It is no cache that was found, since an element's bits depend on the way.
 const FAR_BYTES: usize = 512 * 1024;
 
 /// Columns of B from which on its rows are long enough.

@@ -46,6 +46,7 @@ impl Isa for Avx512 {
     // 24 accumulators, 2 vectors of B and one broadcast of A: 27 of 32 registers, 14 loads for 24 multiply-adds.
     const GEMM_ROWS: usize = 12;
     const GEMM_VECTORS: usize = 2;
+    // A step is 24 multiply-adds: what counts steps is little beside them.
     const UNROLL: usize = 1;
     // 25 accumulators, 5 vectors of samples and one of weights: 31 of 32 registers, 10 loads for 25 multiply-adds.
     const SCORE_ROWS: usize = 5;

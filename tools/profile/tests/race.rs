@@ -137,12 +137,18 @@ fn all_rules_race_together() {
     let svg = fs::read_to_string(directory.path().join("race.svg")).unwrap();
     let picture = roxmltree::Document::parse(&svg).unwrap();
     let labels = picture.descendants().filter(|node| node.has_tag_name("text"));
-    let in_sheet = |node: &roxmltree::Node| node.attribute("y").unwrap().parse::<f64>().unwrap() < 5000.0;
-    let labels: Vec<String> =
-        labels.filter(in_sheet).map(|node| node.text().unwrap_or_default().trim().to_owned()).collect();
-    for name in ["sgd", "lion", "adamw", "adadelta"] {
-        assert!(labels.iter().any(|label| label.starts_with(name)), "{name} in {labels:?}");
+    let labels: Vec<(f64, &str)> = labels
+        .map(|node| (node.attribute("y").unwrap().parse().unwrap(), node.text().unwrap_or_default().trim()))
+        .collect();
+    let height = |text: &str| {
+        let found = labels.iter().find(|label| label.1.starts_with(text));
+        found.unwrap_or_else(|| panic!("{text} in {labels:?}")).0
+    };
+    // A tenth of a pixel is a unit; a line of text is 12 pixels high, and a rule has two.
+    for pair in rules.split(',').map(|rule| format!("{rule} ")).collect::<Vec<_>>().windows(2) {
+        assert!(height(&pair[1]) - height(&pair[0]) >= 2.0 * 120.0, "{pair:?} in {labels:?}");
     }
+    assert!(height("lines: ") - height("lion ") >= 2.0 * 120.0, "{labels:?}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(super) fn pens() -> impl Iterator<Item = Pen> {
     [false, true].into_iter().flat_map(|is_hollow| SERIES.map(|colour| Pen { colour, is_hollow }))
 }
 
-/// The most curves on one sheet: there are no more pens, nor more room beside the plot.
+/// The most curves on one sheet: the legend of more would not fit beside the plot.
 pub const MOST_CURVES: usize = 11;
 
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
