@@ -39,6 +39,8 @@ pub mod data;
 pub mod error;
 pub mod gradcheck;
 pub mod init;
+#[doc(hidden)]
+pub mod instances;
 pub mod linear;
 pub mod loss;
 pub mod nn;

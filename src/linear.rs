@@ -193,6 +193,7 @@ impl<T: Scalar> LinearClassifier<T> {
     ///
     /// # Errors
     /// [`Error::Kernel`] if the images do not fit the classifier.
+    #[inline(never)]
     pub fn evaluate(&self, images: &Images, loss: Loss) -> Result<Evaluation, Error> {
         let index: Vec<u32> = (0..images.len() as u32).collect();
         let mut losses = vec![T::ZERO; images.len()];
@@ -207,6 +208,7 @@ impl<T: Scalar> LinearClassifier<T> {
     ///
     /// # Errors
     /// [`Error::Kernel`] if the images do not fit the classifier.
+    #[inline(never)]
     pub fn scores(&self, images: &Images) -> Result<Vec<T>, Error> {
         let (c, d) = (self.classes, self.features);
         let normalisation = classifier::Normalisation::new(&self.mean, &self.scale)?;
@@ -358,6 +360,7 @@ impl<T: Scalar> LinearTrainer<T> {
     /// # Errors
     /// [`Error::Kernel`] if the images do not fit the classifier or an index names no image; [`Error::Setting`] if the
     /// optimizer's settings make no sense, or it is Muon, which has no use for one row a class. Nothing is changed then.
+    #[inline(never)]
     pub fn step(&mut self, images: &Images, index: &[u32]) -> Result<StepLoss, Error> {
         self.optimizer.check()?;
         if let Optimizer::Muon { .. } = self.optimizer {
@@ -394,6 +397,7 @@ impl<T: Scalar> LinearTrainer<T> {
     ///
     /// # Errors
     /// As [`Self::step`]. Weights and state are not changed.
+    #[inline(never)]
     pub fn gradient(&mut self, images: &Images, index: &[u32]) -> Result<Vec<T>, Error> {
         let samples = samples(images, index)?;
         let (c, d, stride) = (self.classifier.classes, self.classifier.features, self.classifier.stride);

@@ -192,6 +192,8 @@ impl<T: Scalar> Tape<T> {
     ///
     /// # Errors
     /// The error of an input that is poisoned, and those of the operation. Nothing is recorded then.
+    // Compiled once for each of this crate's operations: see `instances`.
+    #[inline(never)]
     pub fn try_apply<'t, O: Op<T>>(&'t self, op: O, inputs: &[Var<'t, T>]) -> Result<Var<'t, T>, Error> {
         for input in inputs {
             if !std::ptr::eq(input.tape(), self) {

@@ -229,6 +229,7 @@ impl Convolution {
 ///
 /// # Errors
 /// [`Error::Shape`] if a slice does not have the convolution's length, and those of [`dispatch::level`]. Nothing is written then.
+#[inline(never)]
 pub fn forward<T: Scalar>(
     convolution: &Convolution,
     x: &[T],
@@ -296,6 +297,7 @@ impl<T: Scalar> Kernel for Forward<'_, T> {
 ///
 /// # Errors
 /// [`Error::Shape`] if a slice does not have the convolution's length, and those of [`dispatch::level`]. Nothing is written then.
+#[inline(never)]
 pub fn input_gradient<T: Scalar>(
     convolution: &Convolution,
     dy: &[T],
@@ -357,6 +359,7 @@ impl<T: Scalar> Kernel for InputGradient<'_, T> {
 ///
 /// # Errors
 /// [`Error::Shape`] if a slice does not have the convolution's length, and those of [`dispatch::level`]. Nothing is written then.
+#[inline(never)]
 pub fn weight_gradient<T: Scalar>(
     convolution: &Convolution,
     x: &[T],
@@ -409,6 +412,7 @@ impl<T: Scalar> Kernel for WeightGradient<'_, T> {
 ///
 /// # Errors
 /// [`Error::Shape`] if a slice does not have the convolution's length, and those of [`dispatch::level`]. Nothing is written then.
+#[inline(never)]
 pub fn bias_gradient<T: Scalar>(convolution: &Convolution, dy: &[T], add: bool, dbias: &mut [T]) -> Result<(), Error> {
     dispatch::dispatch(BiasGradient::new(convolution, dy, add, dbias)?)
 }

@@ -67,6 +67,7 @@ use common::Common;
 ///
 /// # Errors
 /// [`Error::Shape`] if the extents do not agree, and those of [`dispatch::level`]. C is unchanged then.
+#[inline(never)]
 pub fn gemm<T: Scalar>(alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: MatMut<'_, T>) -> Result<(), Error> {
     dispatch::dispatch(InPlace(&mut Gemm::new(alpha, a, b, beta, c)?))
 }

@@ -1,14 +1,15 @@
 //! The generic kernels compiled for the usual types, here and once.
 //!
-//! A trampoline is never inlined, so a crate that uses one for types that this crate already compiled it for links this
-//! code instead of compiling its own. That makes linking crates compile faster, and what the disassembly test looks at is
-//! what they run.
+//! Neither a trampoline nor the function that a kernel is called by is ever inlined, so a crate that uses one for types that
+//! this crate already compiled it for links this code instead of compiling its own. That makes linking crates compile
+//! faster, they run it with the optimisation of this crate whatever theirs is, and what the disassembly test looks at is what
+//! they run.
 
 use crate::classifier::{self, StoreGradient, UpdateWeights};
 use crate::isa::Scalar;
 use crate::update::{self, clip};
 use crate::update::{Adadelta, Adagrad, Adam, AdamW, GravesRmsProp, Lion, Momentum, Nesterov, RmsProp, Sgd};
-use crate::{conv, pool};
+use crate::{conv, gemm, pool, softmax};
 
 /// Addresses of the compiled functions; nobody needs them, but what has an address is compiled.
 #[doc(hidden)]
@@ -37,12 +38,17 @@ pub fn addresses() -> Vec<*const ()> {
         crate::math::exp::<f32> as *const (),
         crate::peak::multiply_add_peak::<f32> as *const (),
     ];
-    kernels.into_iter().chain(updates::<f32>()).chain(updates::<f64>()).collect()
+    let of_both = [of_type::<f32>(), of_type::<f64>()];
+    kernels.into_iter().chain(of_both.into_iter().flatten()).collect()
 }
 
-/// The update rules and the clipping of one type.
-fn updates<T: Scalar>() -> [*const (); 13] {
+/// Products, update rules and the like of one type.
+fn of_type<T: Scalar>() -> [*const (); 17] {
     [
+        gemm::gemm::<T> as *const (),
+        gemm::gemm_batch::<T> as *const (),
+        gemm::gemm_packed::<T> as *const (),
+        softmax::log_softmax::<T> as *const (),
         update::update_segments::<T, Sgd<T>> as *const (),
         update::update_segments::<T, Momentum<T>> as *const (),
         update::update_segments::<T, Nesterov<T>> as *const (),

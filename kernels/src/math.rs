@@ -19,6 +19,7 @@ use crate::isa::{Isa, Kernel, Lanes, Scalar};
 ///
 /// # Errors
 /// [`Error::Shape`] if the lengths differ, and those of [`dispatch::level`].
+#[inline(never)]
 pub fn exp<T: Scalar>(x: &[T], y: &mut [T]) -> Result<(), Error> {
     dispatch::dispatch(Exp::new(x, y)?)
 }

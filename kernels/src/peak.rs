@@ -19,6 +19,7 @@ const ROUNDS: usize = 4096;
 ///
 /// # Errors
 /// [`Error::UnsupportedIsa`] if the processor lacks the level.
+#[inline(never)]
 pub fn multiply_add_peak<T: Scalar>(level: Level, duration: Duration) -> Result<f64, Error> {
     if !dispatch::is_supported(level) {
         return dispatch::dispatch_at(level, Stretch::<T>(std::marker::PhantomData)).map(|_| 0.0);

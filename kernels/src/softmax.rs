@@ -14,6 +14,7 @@ use crate::parallel::{self, Divide};
 ///
 /// # Errors
 /// [`Error::Shape`] if x or y is not as long as the extents say, and those of [`dispatch::level`]. Nothing is changed then.
+#[inline(never)]
 pub fn log_softmax<T: Scalar>(x: &[T], extents: [usize; 3], y: &mut [T]) -> Result<(), Error> {
     dispatch::dispatch(LogSoftmax::new(x, extents, y)?)
 }

@@ -99,6 +99,7 @@ pub fn update<T: Scalar, R: Rule<T>>(
 ///
 /// # Errors
 /// As [`update()`], and [`Error::Segment`] if the segments are not ascending, disjoint and within `parameters`.
+#[inline(never)]
 pub fn update_segments<T: Scalar, R: Rule<T>>(
     rule: R,
     decay: T,

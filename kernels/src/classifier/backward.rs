@@ -18,6 +18,7 @@ const SAMPLE_BLOCK: usize = 512;
 ///
 /// # Errors
 /// See [`Backward::new`], and those of [`dispatch::level`].
+#[inline(never)]
 pub fn backward<T: Scalar, P: Element<T>, E: WeightEpilogue<T>>(
     samples: Samples<'_, P>,
     dscores: MatRef<'_, T>,

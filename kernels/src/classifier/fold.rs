@@ -121,6 +121,7 @@ impl<T: Scalar> Folded<'_, T> {
 ///
 /// # Errors
 /// [`Error::Shape`] if the extents do not agree, and those of [`dispatch::level`].
+#[inline(never)]
 pub fn fold<T: Scalar>(weights: MatRef<'_, T>, folded: Folded<'_, T>) -> Result<(), Error> {
     dispatch::dispatch(Fold::new(weights, folded)?)
 }

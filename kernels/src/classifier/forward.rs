@@ -25,6 +25,7 @@ impl Loss {
 ///
 /// # Errors
 /// See [`Forward::new`], and those of [`dispatch::level`].
+#[inline(never)]
 pub fn forward<T: Scalar, P: Element<T>>(
     model: Linear<'_, T>,
     samples: Samples<'_, P>,
@@ -167,6 +168,7 @@ fn scores<S: Isa, T: Scalar, P: Element<T>>(
 ///
 /// # Errors
 /// See [`Evaluate::new`], and those of [`dispatch::level`].
+#[inline(never)]
 pub fn evaluate<T: Scalar, P: Element<T>>(
     model: Linear<'_, T>,
     samples: Samples<'_, P>,

@@ -12,6 +12,7 @@ use crate::parallel::{self, Divide};
 /// # Errors
 /// [`Error::Shape`] if y or the normalisation has not as many elements, and those of [`dispatch::level`]. Nothing is changed
 /// then.
+#[inline(never)]
 pub fn gather<T: Scalar, P: Element<T>>(
     samples: Samples<'_, P>,
     normalisation: Normalisation<'_, T>,

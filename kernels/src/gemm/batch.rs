@@ -139,6 +139,7 @@ impl<'a, T: Scalar> BatchMut<'a, T> {
 ///
 /// # Errors
 /// [`Error::Shape`] if the extents or the counts do not agree, and those of [`dispatch::level`]. C is unchanged then.
+#[inline(never)]
 pub fn gemm_batch<T: Scalar>(
     alpha: T,
     a: Batch<'_, T>,

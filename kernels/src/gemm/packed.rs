@@ -81,6 +81,7 @@ impl<T: Scalar> Kernel for Pack<'_, T> {
 ///
 /// # Errors
 /// [`Error::Shape`] if the extents do not agree. C is unchanged then.
+#[inline(never)]
 pub fn gemm_packed<T: Scalar>(
     alpha: T,
     a: MatRef<'_, T>,

@@ -15,6 +15,7 @@ use crate::isa::{Isa, Kernel, Lanes, Scalar};
 ///
 /// # Errors
 /// [`Error::Shape`] if a slice does not have the pooling's length, and those of [`dispatch::level`]. Nothing is written then.
+#[inline(never)]
 pub fn average_forward<T: Scalar>(pooling: &Pooling, include_padding: bool, x: &[T], y: &mut [T]) -> Result<(), Error> {
     dispatch::dispatch(AverageForward::new(pooling, include_padding, x, y)?)
 }
@@ -88,6 +89,7 @@ impl<T: Scalar> Pass<T> for Means<'_, T> {
 ///
 /// # Errors
 /// [`Error::Shape`] if a slice does not have the pooling's length, and those of [`dispatch::level`]. Nothing is written then.
+#[inline(never)]
 pub fn average_backward<T: Scalar>(
     pooling: &Pooling,
     include_padding: bool,

@@ -13,6 +13,7 @@ use crate::isa::{Isa, Kernel, Lanes, Scalar};
 ///
 /// # Errors
 /// [`Error::Shape`] if a slice does not have the pooling's length, and those of [`dispatch::level`]. Nothing is written then.
+#[inline(never)]
 pub fn max_forward<T: Scalar>(pooling: &Pooling, x: &[T], y: &mut [T]) -> Result<(), Error> {
     dispatch::dispatch(MaxForward::new(pooling, x, y)?)
 }
@@ -73,6 +74,7 @@ impl<T: Scalar> Pass<T> for Largest<'_, T> {
 ///
 /// # Errors
 /// [`Error::Shape`] if a slice does not have the pooling's length, and those of [`dispatch::level`]. Nothing is written then.
+#[inline(never)]
 pub fn max_backward<T: Scalar>(
     pooling: &Pooling,
     x: &[T],

@@ -15,6 +15,7 @@ use crate::workspace::with_scratch;
 ///
 /// # Errors
 /// [`Error::Segment`] if the segments are not ascending, disjoint and within `values`, and those of [`dispatch::level`].
+#[inline(never)]
 pub fn sum_of_squares<T: Scalar>(segments: &[Segment], values: &[T]) -> Result<f64, Error> {
     dispatch::dispatch(SumOfSquares::new(segments, values)?)
 }
@@ -23,6 +24,7 @@ pub fn sum_of_squares<T: Scalar>(segments: &[Segment], values: &[T]) -> Result<f
 ///
 /// # Errors
 /// As [`sum_of_squares`]. Nothing is changed then.
+#[inline(never)]
 pub fn scale<T: Scalar>(segments: &[Segment], factor: T, values: &mut [T]) -> Result<(), Error> {
     dispatch::dispatch(ForEach::new(Scale(factor), segments, values)?)
 }
@@ -31,6 +33,7 @@ pub fn scale<T: Scalar>(segments: &[Segment], factor: T, values: &mut [T]) -> Re
 ///
 /// # Errors
 /// As [`sum_of_squares`]. Nothing is changed then.
+#[inline(never)]
 pub fn clamp<T: Scalar>(segments: &[Segment], limit: T, values: &mut [T]) -> Result<(), Error> {
     dispatch::dispatch(ForEach::new(Clamp(limit), segments, values)?)
 }
