@@ -202,6 +202,7 @@ impl<'a, T: Scalar> MatRef<'a, T> {
     ///
     /// # Panics
     /// If there is no such row, or its elements are not adjacent.
+    #[inline(always)]
     pub fn row(&self, row: usize) -> &'a [T] {
         assert!(row < self.rows() && (self.col_stride() == 1 || self.cols() <= 1), "row {row} of {:?}", self.layout);
         if self.cols() == 0 {
@@ -347,6 +348,7 @@ impl<'a, T: Scalar> MatMut<'a, T> {
     ///
     /// # Panics
     /// If there is no such row, or its elements are not adjacent.
+    #[inline(always)]
     pub fn row_mut(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows() && (self.col_stride() == 1 || self.cols() <= 1), "row {row} of {:?}", self.layout);
         if self.cols() == 0 {

@@ -131,20 +131,19 @@ fn down_columns<S: Isa, T: Scalar>(isa: S, cols: usize, x: &[T], y: &mut [T]) {
     let lanes = T::Lanes::<S>::COUNT;
     for first in (0..cols).step_by(lanes) {
         let range = first..cols.min(first + lanes);
-        let row = |i: usize| i * cols + range.start..i * cols + range.end;
-        let read = |i: usize| T::Lanes::<S>::read(isa, &x[row(i)]);
-        let rows = x.len() / cols;
-        let mut largest = read(0);
-        for i in 1..rows {
-            largest = largest.max(isa, read(i));
+        let mut largest = T::Lanes::<S>::read(isa, &x[range.clone()]);
+        for row in x.chunks_exact(cols).skip(1) {
+            largest = largest.max(isa, T::Lanes::<S>::read(isa, &row[range.clone()]));
         }
         let mut sum = T::Lanes::<S>::splat(isa, T::ZERO);
-        for i in 0..rows {
-            sum = sum.add(isa, exp_lanes::<S, T>(isa, read(i).sub(isa, largest)));
+        for row in x.chunks_exact(cols) {
+            let exponent = T::Lanes::<S>::read(isa, &row[range.clone()]).sub(isa, largest);
+            sum = sum.add(isa, exp_lanes::<S, T>(isa, exponent));
         }
         let logarithm = ln_lanes::<S, T>(isa, sum);
-        for i in 0..rows {
-            read(i).sub(isa, largest).sub(isa, logarithm).write(isa, &mut y[row(i)]);
+        for (row, y) in x.chunks_exact(cols).zip(y.chunks_exact_mut(cols)) {
+            let difference = T::Lanes::<S>::read(isa, &row[range.clone()]).sub(isa, largest);
+            difference.sub(isa, logarithm).write(isa, &mut y[range.clone()]);
         }
     }
 }

@@ -84,7 +84,7 @@ impl GradcheckOptions {
 /// Checks the gradient as `options` say, and writes picture and report; an error if the gradient is not right.
 pub fn run(options: &GradcheckOptions) -> Result<()> {
     options.check()?;
-    let interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen();
     let mut results = Results::open(&options.run)?;
     let Loaded { mut dataset, .. } = load(&options.run, &mut results.screen)?;
     if options.model.model.wants_channels_last() {

@@ -1,12 +1,29 @@
-//! Ctrl-C and SIGTERM: the first lets the step finish and a checkpoint be saved, the second ends the process at once.
+//! Ctrl-C and SIGTERM: the first lets the step finish and what was computed be saved, the second ends the process at once. A
+//! command that has nothing to save ends at the first.
 
 use anyhow::{Context, Result};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The exit status of an interrupted run: 128 and the number of SIGINT, as shells have it.
 pub const STATUS: u8 = 130;
+
+/// What a signal sets, once somebody listens.
+static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Handles signals from now on.
+pub fn handle_signals() -> Result<()> {
+    let handler = || match ASKED.get() {
+        Some(asked) if !asked.swap(true, Ordering::Relaxed) => {}
+        Some(_) => std::process::exit(STATUS.into()),
+        None => {
+            eprintln!("interrupted");
+            std::process::exit(STATUS.into())
+        }
+    };
+    ctrlc::set_handler(handler).context("cannot handle Ctrl-C")
+}
 
 /// Whether the run was asked to stop.
 /// The default is that it was not, and never is.
@@ -14,17 +31,9 @@ pub const STATUS: u8 = 130;
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Listens for signals from now on.
-    pub fn listen() -> Result<Self> {
-        let asked = Arc::new(AtomicBool::new(false));
-        let handled = asked.clone();
-        ctrlc::set_handler(move || {
-            if handled.swap(true, Ordering::Relaxed) {
-                std::process::exit(STATUS.into());
-            }
-        })
-        .context("cannot listen for Ctrl-C")?;
-        Ok(Self(asked))
+    /// From now on a signal does not end the process but asks it to stop.
+    pub fn listen() -> Self {
+        Self(ASKED.get_or_init(Arc::default).clone())
     }
 
     /// Whether the run was asked to stop.

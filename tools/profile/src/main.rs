@@ -61,6 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: args::Command) -> anyhow::Result<()> {
+    interrupt::handle_signals()?;
     // What LANEGRAD_ISA pins must be there before anything is read or written.
     lanegrad::kernels::dispatch::level()?;
     match command {

@@ -85,7 +85,7 @@ struct Report {
 pub fn run(options: &NoiseOptions) -> Result<()> {
     let checked = options.model.check().and_then(|()| options.update.check(options.model.model));
     checked.map_err(|message| Conflict(message.into()))?;
-    let interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen();
     let mut results = Results::open(&options.run)?;
     let Loaded { dataset, .. } = load(&options.run, &mut results.screen)?;
     let images = wanted_images(options, &dataset.train)?;

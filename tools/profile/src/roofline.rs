@@ -85,7 +85,7 @@ pub fn run(options: &RooflineOptions) -> Result<()> {
         return Err(Conflict("--data: the operands of the kernels are random numbers".into()).into());
     }
     let makers = workloads::all();
-    let interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen();
     let mut results = Results::open(&options.run)?;
     let mut machine = Machine::new(options.run.threads)?;
     let threads = counted(machine.threads.count(), "thread");

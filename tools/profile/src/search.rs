@@ -96,7 +96,7 @@ impl SearchOptions {
 
 /// Searches as `options` say, prints attempts as the slide does, and writes picture, templates, weights and report.
 pub fn run(options: &SearchOptions) -> Result<()> {
-    let interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen();
     let mut results = Results::open(&options.run)?;
     let Loaded { dataset, name } = load(&options.run, &mut results.screen)?;
     let mut machine = Machine::new(options.run.threads)?;

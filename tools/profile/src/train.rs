@@ -36,7 +36,7 @@ const STEPS_PER_LINE: u64 = 100;
 
 /// Trains as `options` say, prints a line an epoch, and writes pictures, report, weights and checkpoints.
 pub fn run(options: &TrainOptions) -> Result<()> {
-    let interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen();
     let checkpoint = options.resume.as_deref().map(checkpoint::load).transpose()?;
     let options = &match &checkpoint {
         Some(checkpoint) => resumed_options(options, checkpoint)?,

@@ -32,7 +32,7 @@ pub struct Trials {
 impl Trials {
     /// Loads the data set and says what will be trained.
     pub fn open(run: &RunOptions, model: &ModelOptions, batch_size: u32, results: &mut Results) -> Result<Self> {
-        let interrupt = Interrupt::listen()?;
+        let interrupt = Interrupt::listen();
         let Loaded { mut dataset, .. } = load(run, &mut results.screen)?;
         if model.model.wants_channels_last() {
             dataset.train = dataset.train.channels_last(3)?;

@@ -40,7 +40,7 @@ struct Report<'a> {
 
 /// Downloads the archive, checks and unpacks it.
 pub fn run(options: &FetchOptions) -> Result<()> {
-    let interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen();
     let json = Json::new(options.json.as_deref())?;
     let mut screen = json.screen();
     let place = options.out.join(FOLDER);
