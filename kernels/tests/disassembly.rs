@@ -20,10 +20,12 @@ struct Function {
 /// it is not told.
 fn assembly() -> Vec<Function> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("disassembly");
-    // Listings of an earlier build, of other parts, would count twice.
     let listings = target.join("release/deps");
-    if listings.exists() {
-        std::fs::remove_dir_all(&listings).unwrap();
+    // Listings of an earlier build, of other parts, would count twice.
+    for file in std::fs::read_dir(&listings).into_iter().flatten().map(|file| file.unwrap().path()) {
+        if file.display().to_string().contains("lanegrad_kernels-") {
+            std::fs::remove_file(file).unwrap();
+        }
     }
     let build = Command::new(env!("CARGO"))
         .args(["rustc", "--release", "--quiet", "--package", "lanegrad-kernels", "--lib", "--target-dir"])
