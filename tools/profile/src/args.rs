@@ -1,5 +1,7 @@
 //! The command line.
 
+mod values;
+
 use crate::data::DataOptions;
 use crate::doctor::DoctorOptions;
 use crate::gradcheck::GradcheckOptions;
@@ -15,13 +17,14 @@ use crate::search::SearchOptions;
 use crate::sweep::SweepOptions;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use lanegrad::Loss;
-use lanegrad::linear::Bias;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use lanegrad::schedule::Schedule;
-use lanegrad::train::Sampling;
-use std::fmt;
 use std::path::PathBuf;
+pub use values::{
+    BiasName, CheckpointEvery, Init, LossName, ModelName, OptimizerName, Preprocess, SampleName, parse_not_negative,
+    parse_positive,
+};
+use values::{parse_every, parse_init, parse_part};
 
 /// Train on full CIFAR-10 epochs, and see what was learned and how close to the hardware it ran.
 #[derive(Debug, Parser)]
@@ -35,7 +38,7 @@ pub struct Arguments {
 impl Arguments {
     /// The command of this process's arguments; ends the process with status 2 if they make no sense.
     pub fn read() -> Command {
-        let matches = Self::command().get_matches();
+        let matches = taking_negatives(Self::command()).get_matches();
         let mut command = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
         if let (Command::Train(options), Some(matches)) = (&mut command, matches.subcommand_matches("train")) {
             options.given = given(matches);
@@ -53,6 +56,15 @@ impl Arguments {
         }
         command
     }
+}
+
+/// Lets every option see a negative number, and say what it wants instead: else it would be taken for an option of its own.
+fn taking_negatives(command: clap::Command) -> clap::Command {
+    let taking = |argument: clap::Arg| {
+        let takes = argument.get_action().takes_values();
+        if takes { argument.allow_negative_numbers(true) } else { argument }
+    };
+    command.mut_args(taking).mut_subcommands(taking_negatives)
 }
 
 /// What `profile train` was told on the command line, by the long names of the options.
@@ -163,7 +175,7 @@ pub struct ModelOptions {
 
     /// Strength lambda of the regulariser lambda * (sum of squares of the weights)
     /// [default: 0.001 for `linear`, 0.0001 for networks, 0.002 for `quick`]
-    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true, value_parser = parse_not_negative)]
+    #[arg(long, value_name = "LAMBDA", value_parser = parse_not_negative)]
     pub reg: Option<f64>,
 }
 
@@ -175,12 +187,12 @@ pub struct UpdateOptions {
     pub optimizer: OptimizerName,
 
     /// Step size [default: one that suits loss, preprocessing and optimizer]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = parse_positive)]
+    #[arg(long, value_name = "RATE", value_parser = parse_positive)]
     pub lr: Option<f64>,
 
     /// The part of the velocity that the optimizers `momentum`, `nesterov`, `graves-rmsprop` and `muon` keep from step to step
     /// [default: 0.9; muon 0.95]
-    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = parse_part)]
+    #[arg(long, value_name = "PART", value_parser = parse_part)]
     pub momentum: Option<f64>,
 }
 
@@ -201,7 +213,7 @@ pub struct TrainOptions {
     pub schedule: Schedule,
 
     /// Scale the gradient of all parameters together to at most this norm (networks only)
-    #[arg(long, value_name = "NORM", allow_negative_numbers = true, value_parser = parse_positive)]
+    #[arg(long, value_name = "NORM", value_parser = parse_positive)]
     pub clip_norm: Option<f64>,
 
     /// Passes over the training set
@@ -294,204 +306,6 @@ impl TrainOptions {
     }
 }
 
-/// Models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ModelName {
-    /// Scores = W x + b
-    Linear,
-    /// Affine layers with rectifiers between
-    Mlp,
-    /// Three 5 x 5 convolutions (32, 32, 64 filters), each with a rectifier and a 2 x 2 maximum, and affine layers of 64 and 10
-    Convnet,
-    /// Caffe's cifar10_quick: three 5 x 5 convolutions, overlapping 3 x 3 pools, affine layers of 64 and 10
-    Quick,
-}
-
-impl ModelName {
-    /// The name in reports and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Linear => "linear",
-            Self::Mlp => "mlp",
-            Self::Convnet => "convnet",
-            Self::Quick => "quick",
-        }
-    }
-
-    /// Whether it convolves.
-    pub fn wants_channels_last(self) -> bool {
-        matches!(self, Self::Convnet | Self::Quick)
-    }
-}
-
-/// Losses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
-pub enum LossName {
-    Softmax,
-    Hinge,
-}
-
-impl From<LossName> for Loss {
-    fn from(name: LossName) -> Self {
-        match name {
-            LossName::Softmax => Self::Softmax,
-            LossName::Hinge => Self::Hinge,
-        }
-    }
-}
-
-/// Preprocessing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
-pub enum Preprocess {
-    Raw,
-    Mean,
-    Standardize,
-}
-
-/// Kinds of bias.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
-pub enum BiasName {
-    Separate,
-    Trick,
-}
-
-impl From<BiasName> for Bias {
-    fn from(name: BiasName) -> Self {
-        match name {
-            BiasName::Separate => Self::Separate,
-            BiasName::Trick => Self::Trick,
-        }
-    }
-}
-
-/// Ways to draw batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
-pub enum SampleName {
-    Epoch,
-    Replacement,
-}
-
-impl From<SampleName> for Sampling {
-    fn from(name: SampleName) -> Self {
-        match name {
-            SampleName::Epoch => Self::Epoch,
-            SampleName::Replacement => Self::Replacement,
-        }
-    }
-}
-
-/// Update rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
-pub enum OptimizerName {
-    Sgd,
-    Momentum,
-    Nesterov,
-    Adagrad,
-    Adadelta,
-    #[value(name = "rmsprop")]
-    RmsProp,
-    #[value(name = "graves-rmsprop")]
-    GravesRmsProp,
-    Adam,
-    #[value(name = "adamw")]
-    AdamW,
-    Lion,
-    Muon,
-}
-
-impl OptimizerName {
-    /// Whether the rule has a velocity.
-    pub fn has_momentum(self) -> bool {
-        matches!(self, Self::Momentum | Self::Nesterov | Self::GravesRmsProp | Self::Muon)
-    }
-}
-
-/// Initial weights.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// All zero.
-    Zero,
-    /// Normally distributed with mean 0 and this standard deviation.
-    Normal(f64),
-    /// Normal, with a variance of 2 / fan-in.
-    He,
-    /// Uniform, with a variance of 2 / (fan-in + fan-out).
-    Xavier,
-}
-
-/// When checkpoints are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckpointEvery {
-    /// After each epoch.
-    Epoch,
-    /// After so many mini-batches, and at the end.
-    Steps(u64),
-    /// On Ctrl-C alone.
-    Never,
-}
-
-fn parse_every(text: &str) -> Result<CheckpointEvery, String> {
-    match text {
-        "epoch" => Ok(CheckpointEvery::Epoch),
-        "never" => Ok(CheckpointEvery::Never),
-        _ => match text.parse() {
-            Ok(steps) if steps > 0 => Ok(CheckpointEvery::Steps(steps)),
-            _ => Err("expected `epoch`, `never` or a number of steps above 0".into()),
-        },
-    }
-}
-
-impl fmt::Display for Init {
-    /// As on the command line.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Zero => formatter.write_str("zero"),
-            Self::Normal(deviation) => write!(formatter, "normal:{deviation}"),
-            Self::He => formatter.write_str("he"),
-            Self::Xavier => formatter.write_str("xavier"),
-        }
-    }
-}
-
-fn parse_init(text: &str) -> Result<Init, String> {
-    match text {
-        "zero" => Ok(Init::Zero),
-        "he" => Ok(Init::He),
-        "xavier" => Ok(Init::Xavier),
-        _ => {
-            let deviation = text.strip_prefix("normal:").ok_or("expected `zero`, `normal:STD`, `he` or `xavier`")?;
-            parse_positive(deviation).map(Init::Normal)
-        }
-    }
-}
-
-fn parse_number(text: &str, wanted: &str, fits: impl Fn(f64) -> bool) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        // The kernels compute in f32, with twice the regularisation: what does not fit there is refused here.
-        Ok(number) if fits(number) && fits(f64::from(number as f32)) && (2.0 * number as f32).is_finite() => Ok(number),
-        _ => Err(format!("expected {wanted}")),
-    }
-}
-
-/// A number above 0 that `f32` can hold.
-pub fn parse_positive(text: &str) -> Result<f64, String> {
-    parse_number(text, "a number above 0", |number| number > 0.0)
-}
-
-/// A number that is not negative and that `f32` can hold.
-pub fn parse_not_negative(text: &str) -> Result<f64, String> {
-    parse_number(text, "a number that is not negative", |number| number >= 0.0)
-}
-
-fn parse_part(text: &str) -> Result<f64, String> {
-    parse_number(text, "a number from 0 to less than 1", |number| (0.0..1.0).contains(&number))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -499,23 +313,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn initial_weights() {
-        assert_eq!(parse_init("zero"), Ok(Init::Zero));
-        assert_eq!(parse_init("normal:1e-3"), Ok(Init::Normal(1e-3)));
-        for text in ["normal", "normal:", "normal:-1", "normal:nan", "normal:inf", "one"] {
-            assert!(parse_init(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn numbers_that_no_training_survives_are_refused() {
-        for text in ["nan", "inf", "-inf", "0", "-1", "1e300", "1e-60", "3e38", "", "x"] {
-            assert!(parse_positive(text).is_err(), "{text}");
-        }
-        assert_eq!(parse_not_negative("0"), Ok(0.0));
-        assert!(parse_part("1").is_err());
     }
 }

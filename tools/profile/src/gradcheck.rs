@@ -4,11 +4,12 @@ mod json;
 mod planted;
 mod table;
 
-use crate::args::{LossName, ModelName, ModelOptions, Preprocess, RunOptions, parse_positive};
+use crate::args::{ModelName, ModelOptions, RunOptions, parse_positive};
 use crate::dataset::{Loaded, load};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::start_threads;
-use crate::objective::{Objective, squares};
+use crate::names::described;
+use crate::objective::{Objective, draw_as_he, squares, weights};
 use crate::plots::{CheckedParameter, gradcheck_picture};
 use crate::report;
 use crate::results::Results;
@@ -22,7 +23,6 @@ use json::{JsonElement, JsonReport};
 use lanegrad::Loss;
 use lanegrad::data::Dataset;
 use lanegrad::gradcheck::{Differences, Element, GradientCheck, Report, Verdict};
-use lanegrad::init::{Initializer, Scheme};
 use lanegrad::tape::Tape;
 use std::ops::Range;
 use std::time::Instant;
@@ -48,7 +48,7 @@ pub struct GradcheckOptions {
     pub all: bool,
 
     /// The step h of the centred differences (f(x + h) - f(x - h)) / 2h
-    #[arg(long, value_name = "H", default_value_t = 1e-5, allow_negative_numbers = true, value_parser = parse_positive)]
+    #[arg(long, value_name = "H", default_value_t = 1e-5, value_parser = parse_positive)]
     pub step: f64,
 
     /// Elements that are printed, worst first
@@ -96,7 +96,7 @@ pub fn run(options: &GradcheckOptions) -> Result<()> {
     let objective = Objective::new(&options.model, images, (options.run.seed, true), &mut tape)?;
     let are_small = options.model.model != ModelName::Linear && spread(&mut tape) < SMALL_SPREAD;
     if are_small {
-        enlarge_weights(&mut tape, options.run.seed)?;
+        draw_as_he(&mut tape, options.run.seed)?;
     }
     announce(options, &tape, objective.labels.len(), &mut results.screen)?;
     if are_small {
@@ -127,17 +127,6 @@ pub fn run(options: &GradcheckOptions) -> Result<()> {
 /// The [`spread`] below which weights are drawn anew: activations of a hundredth of their inputs.
 const SMALL_SPREAD: f64 = 1e-2;
 
-/// The weights of each layer: where they are on the tape, and how many inputs each output has.
-fn weights(tape: &Tape<f64>) -> Vec<(Range<usize>, usize)> {
-    let mut weights = Vec::new();
-    tape.for_each_parameter(|info| {
-        if let Some((_, inputs)) = info.shape.extents().split_last().filter(|(_, inputs)| !inputs.is_empty()) {
-            weights.push((info.range, inputs.iter().product()));
-        }
-    });
-    weights
-}
-
 /// About how much smaller the scores are than with weights as He et al. scale them: the product over the layers of the root
 /// of the mean square of their weights, over sqrt(2 / inputs).
 fn spread(tape: &mut Tape<f64>) -> f64 {
@@ -148,20 +137,6 @@ fn spread(tape: &mut Tape<f64>) -> f64 {
         (squares / range.len() as f64 * fan_in as f64 / 2.0).sqrt()
     };
     layers.into_iter().map(ratio).product()
-}
-
-/// Draws all weights anew as He et al. scale them.
-///
-/// Small first weights, such as Caffe's of `quick`, make activations of a thousandth and less: within any step that the
-/// rounding of f64 allows, the bias of a layer takes many of them over the kink of the rectifier. What is checked is the
-/// gradient, at whatever point.
-fn enlarge_weights(tape: &mut Tape<f64>, seed: u64) -> Result<()> {
-    let mut initializer = Initializer::new(Scheme::He, seed);
-    for (range, fan_in) in weights(tape) {
-        let drawn = initializer.draw([range.len()], fan_in, fan_in)?;
-        tape.parameters_mut()[range].copy_from_slice(drawn.values());
-    }
-    Ok(())
 }
 
 /// About how often the loss is computed: twice for each element, but for those that may be at a kink.
@@ -177,26 +152,11 @@ fn samples(options: &GradcheckOptions) -> Option<usize> {
 
 /// Says what is about to be done.
 fn announce(options: &GradcheckOptions, tape: &Tape<f64>, images: usize, screen: &mut Screen) -> Result<()> {
-    let pixels = match options.model.preprocess {
-        Preprocess::Raw => "raw pixels",
-        Preprocess::Mean => "pixels minus the mean image",
-        Preprocess::Standardize => "standardised pixels",
-    };
-    let name = match options.model.model {
-        ModelName::Mlp => format!("mlp, hidden layers of {:?}", options.model.hidden()),
-        model => model.name().to_owned(),
-    };
-    let loss = match options.model.loss {
-        LossName::Softmax => "softmax cross-entropy",
-        LossName::Hinge => "hinge loss",
-    };
     let parameters = grouped(tape.parameter_count() as u64);
-    screen.line(&format!("model      {name}, {pixels}, {parameters} parameters, computed in f64"))?;
+    screen.line(&format!("model      {}, {parameters} parameters, computed in f64", described(&options.model)))?;
     let strength = settings::strength(&options.model);
     let images = grouped(images as u64);
-    screen.line(&format!(
-        "loss       {loss}, mean of {images} training images, + {strength:e} * (sum of squares of W)"
-    ))?;
+    screen.line(&format!("loss       mean of {images} training images, + {strength:e} * (sum of squares of W)"))?;
     let count = match samples(options) {
         Some(samples) => format!("{} numbers of each parameter", grouped(samples as u64)),
         None => "every number".into(),

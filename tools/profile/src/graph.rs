@@ -38,7 +38,7 @@ pub struct GraphOptions {
     pub loss: LossName,
 
     /// Also show the regulariser lambda * (sum of squares of the weights) of the model
-    #[arg(long, value_name = "LAMBDA", requires = "model", default_value_t = 0.0, allow_negative_numbers = true,
+    #[arg(long, value_name = "LAMBDA", requires = "model", default_value_t = 0.0,
           value_parser = parse_not_negative)]
     pub reg: f64,
 

@@ -12,6 +12,7 @@ use lanegrad::nn::{Layer, Sequential};
 use lanegrad::tape::{ParameterInfo, Tape, Var};
 use lanegrad::tensor::Tensor;
 use lanegrad::train::{Sampler, Sampling};
+use std::ops::Range;
 
 /// The lecture's full loss L = mean of the losses + lambda R(W) of a model on a few images.
 #[derive(Debug)]
@@ -58,16 +59,28 @@ impl Objective {
         (seed, fused): (u64, bool),
         tape: &mut Tape<f64>,
     ) -> Result<Self> {
-        let scores = match options.model {
-            ModelName::Linear => linear(options, seed, tape, images).map(|()| Scores::Linear { fused })?,
-            _ => Scores::Network(layers(options, seed, tape, (images.features(), images.classes()))?),
-        };
         let index = Sampler::new(Sampling::Epoch, images.len(), count.min(images.len()), seed)?.batch(0).to_vec();
         let normalisation = normalisation(options.preprocess, images);
         let samples = Samples::new(images.pixels(), images.stride(), images.features(), images.labels(), &index)?;
         let normalisation = classifier::Normalisation::new(&normalisation.mean, &normalisation.scale)?;
         let mut pixels = Tensor::zeros(image_shape(options.model, images.features()).with_leading(index.len()))?;
         classifier::gather(samples, normalisation, pixels.values_mut())?;
+        let labels = index.iter().map(|&image| images.labels()[image as usize]).collect();
+        Self::on(options, (pixels, labels, images.classes()), (seed, fused), tape)
+    }
+
+    /// The same on N images that are normalised already, and the classes that they are of, each below `classes`.
+    pub fn on(
+        options: &ModelOptions,
+        (pixels, labels, classes): (Tensor<f64>, Vec<u32>, usize),
+        (seed, fused): (u64, bool),
+        tape: &mut Tape<f64>,
+    ) -> Result<Self> {
+        let features = pixels.shape().extents()[1..].iter().product();
+        let scores = match options.model {
+            ModelName::Linear => linear(options, seed, tape, (features, classes)).map(|()| Scores::Linear { fused })?,
+            _ => Scores::Network(layers(options, seed, tape, (features, classes))?),
+        };
         let bias_counts = options.bias == Some(BiasName::Trick);
         let mut regularised = Vec::new();
         tape.for_each_parameter(|ParameterInfo { name, shape, trained, .. }| {
@@ -75,7 +88,6 @@ impl Objective {
                 regularised.push(name.to_owned());
             }
         });
-        let labels = index.iter().map(|&image| images.labels()[image as usize]).collect();
         let strength = settings::strength(options);
         Ok(Self { scores, pixels, labels, loss: options.loss.into(), strength, regularised })
     }
@@ -114,15 +126,40 @@ impl Objective {
 }
 
 /// Puts W (C, D) and b (C) of a linear classifier on the tape.
-fn linear(options: &ModelOptions, seed: u64, tape: &mut Tape<f64>, images: &Images) -> Result<()> {
+fn linear(options: &ModelOptions, seed: u64, tape: &mut Tape<f64>, (features, classes): (usize, usize)) -> Result<()> {
     let scheme = match options.init {
         Some(Init::Zero) => Scheme::Zero,
         Some(Init::Normal(deviation)) => Scheme::Normal(deviation),
         _ => Scheme::Normal(1e-2),
     };
-    let (classes, features) = (images.classes(), images.features());
     let weights = Initializer::new(scheme, seed).draw([classes, features], features, classes)?;
     tape.parameter("linear.weight", &weights)?;
     tape.parameter("linear.bias", &Tensor::zeros([classes])?)?;
+    Ok(())
+}
+
+/// The weights of each layer: where they are on the tape, and how many inputs each output has.
+pub fn weights(tape: &Tape<f64>) -> Vec<(Range<usize>, usize)> {
+    let mut weights = Vec::new();
+    tape.for_each_parameter(|info| {
+        if let Some((_, inputs)) = info.shape.extents().split_last().filter(|(_, inputs)| !inputs.is_empty()) {
+            weights.push((info.range, inputs.iter().product()));
+        }
+    });
+    weights
+}
+
+/// Draws all weights of a network anew as He et al. scale them, with a variance of 2 / fan-in, so that activations are of the
+/// order of 1.
+///
+/// Small first weights, such as Caffe's of `quick`, make activations of a thousandth and less: within any step that the
+/// rounding of f64 allows, the bias of a layer takes many of them over the kink of the rectifier. What is checked is the
+/// gradient, at whatever point.
+pub fn draw_as_he(tape: &mut Tape<f64>, seed: u64) -> Result<()> {
+    let mut initializer = Initializer::new(Scheme::He, seed);
+    for (range, fan_in) in weights(tape) {
+        let drawn = initializer.draw([range.len()], fan_in, fan_in)?;
+        tape.parameters_mut()[range].copy_from_slice(drawn.values());
+    }
     Ok(())
 }

@@ -38,11 +38,11 @@ pub struct SearchOptions {
     pub local: bool,
 
     /// Standard deviation of the weights that are drawn [default: 1e-4; with --local 1e-3]
-    #[arg(long, value_name = "STD", allow_negative_numbers = true, value_parser = parse_positive)]
+    #[arg(long, value_name = "STD", value_parser = parse_positive)]
     pub deviation: Option<f64>,
 
     /// Standard deviation of each weight's part of a step [default: 1e-4]
-    #[arg(long, value_name = "STD", requires = "local", allow_negative_numbers = true, value_parser = parse_positive)]
+    #[arg(long, value_name = "STD", requires = "local", value_parser = parse_positive)]
     pub step: Option<f64>,
 
     /// The loss that is compared: the multiclass support vector machine's hinge loss with margin 1, or softmax cross-entropy

@@ -38,7 +38,7 @@ pub struct SweepOptions {
     pub slice: bool,
 
     /// Step sizes to train with [default: a low, a good, a high and a very high one for the model]
-    #[arg(long, value_name = "RATE,...", value_delimiter = ',', allow_negative_numbers = true,
+    #[arg(long, value_name = "RATE,...", value_delimiter = ',',
         value_parser = parse_positive, conflicts_with = "mode")]
     pub lr: Option<Vec<f64>>,
 

@@ -61,8 +61,9 @@ pub fn run(options: &TrainOptions) -> Result<()> {
     if let Err(error) = trained {
         let diverged = matches!(error.downcast_ref(), Some(lanegrad::Error::Diverged { .. }));
         if diverged && !training.losses.is_empty() {
-            // What there is to see of it; the error says why there is no more.
-            training.write_curves(&dataset, &results.output)?;
+            // What there is to see of it.
+            let curve = training.write_diverged(&dataset, &results.output)?;
+            return Err(error.context(format!("training stopped, its losses are in {}", curve.display())));
         }
         return Err(error);
     }
@@ -226,6 +227,11 @@ impl<'a> Training<'a> {
             replanned: self.replanned.clone(),
         };
         Ok(store.save(&checkpoint::encode(&record, &snapshot, &self.losses)?))
+    }
+
+    /// Images in a mini-batch: no more than there are, unless they are drawn with replacement.
+    fn batch_size(&self) -> usize {
+        self.sampler.batch_length(0)
     }
 
     /// Steps of the whole run that has these settings.
@@ -430,7 +436,7 @@ impl<'a> Training<'a> {
                 momentum: settings::momentum(self.optimizer),
                 schedule,
             },
-            batch_size: self.options.batch_size,
+            batch_size: self.batch_size() as u32,
             seed: self.options.run.seed,
             epochs: self.epochs.clone(),
             time: self.time(machine),

@@ -39,12 +39,12 @@ impl Trials {
             dataset.test = dataset.test.channels_last(3)?;
         }
         let machine = Machine::new(run.threads)?;
-        let options = model.clone();
-        let trials = Self { dataset, machine, options, batch_size: batch_size as usize, seed: run.seed, interrupt };
+        let (options, batch_size) = (model.clone(), dataset.train.len().min(batch_size as usize));
+        let trials = Self { dataset, machine, options, batch_size, seed: run.seed, interrupt };
         results.line(&format!(
             "model      {}, batches of {}, seed {}",
             trials.model_text(),
-            grouped(batch_size.into()),
+            grouped(batch_size as u64),
             run.seed
         ))?;
         let threads = counted(trials.machine.threads.count(), "thread");

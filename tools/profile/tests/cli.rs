@@ -233,6 +233,8 @@ fn options_that_cannot_be_are_refused_as_usage() {
         (&["train", "--momentum", "0.5"], "--optimizer momentum"),
         (&["train", "--threads", "0"], "--threads"),
         (&["train", "--epochs", "0"], "--epochs"),
+        (&["train", "--epochs", "-1"], "--epochs"),
+        (&["train", "--batch-size", "-3"], "--batch-size"),
         (&["train", "--iterations", "0"], "--iterations"),
         (&["train", "--iterations", "5", "--epochs", "5"], "--iterations"),
         (&["train", "--init", "normal:"], "--init"),
@@ -242,6 +244,7 @@ fn options_that_cannot_be_are_refused_as_usage() {
     ] {
         let message = refused(2, arguments, &[]);
         assert!(message.contains(word), "{message}");
+        assert!(!message.contains("unexpected argument '-") || word == "--no-such-option", "{message}");
     }
 }
 
@@ -305,7 +308,8 @@ fn a_run_that_diverges_says_at_which_step_and_leaves_the_curve_of_its_losses() {
     let mut names: Vec<_> =
         walk(directory.path()).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
-    assert_eq!(names, ["loss.svg", "steps.csv"]);
+    assert_eq!(names, ["diverged.csv", "diverged.svg"]);
+    assert!(message.contains("out/diverged.svg"), "{message}");
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use super::{Check, Status, Subject};
 use crate::args::{BiasName, Init, LossName, ModelName, ModelOptions, OptimizerName, UpdateOptions};
-use crate::model::{Model, layers};
+use crate::model::{Model, image_shape};
+use crate::objective::{Objective, draw_as_he, squares};
 use crate::settings;
 use anyhow::Result;
-use lanegrad::gradcheck::{Differences, GradientCheck, Report, STEP, Verdict};
+use lanegrad::gradcheck::{Differences, GradientCheck, STEP, Verdict};
 use lanegrad::init::{Initializer, Scheme};
 use lanegrad::kernels::parallel::Threads;
-use lanegrad::nn::Layer;
 use lanegrad::optim::Optimizer;
 use lanegrad::tape::Tape;
 use lanegrad::tensor::Tensor;
@@ -144,9 +144,11 @@ pub fn overfitting(subject: &Subject) -> Result<Check> {
 /// Backpropagation agrees with centred differences, in double precision.
 pub fn gradient(subject: &Subject) -> Result<Check> {
     let options = subject.options();
-    let report = subject.threads.run(|| match options.model {
-        ModelName::Linear => linear_gradient(subject),
-        _ => network_gradient(subject, &options),
+    let report = subject.threads.run(|| {
+        let mut tape = Tape::new();
+        let objective = Objective::on(&options, drawn(subject)?, (subject.seed, true), &mut tape)?;
+        draw_as_he(&mut tape, subject.seed)?;
+        anyhow::Ok(GRADIENT_CHECK.run(&mut tape, |tape| objective.record(tape, squares))?)
     })?;
     let kinks = report.elements.iter().filter(|element| element.verdict == Verdict::Kink).count();
     let kinks = if kinks == 0 { String::new() } else { format!(" ({kinks} at a kink)") };
@@ -165,64 +167,14 @@ pub fn gradient(subject: &Subject) -> Result<Check> {
 const GRADIENT_CHECK: GradientCheck =
     GradientCheck { differences: Differences::Centred, step: STEP, samples: Some(SAMPLES), seed: 0 };
 
-/// Standardised pixels that were drawn (N, `image`), and a label for each row.
+/// Standardised pixels that were drawn, a label for each image, and the number of classes.
 ///
 /// No photographs: where those are plain, many maxima are a hair from another one, and differences cross such kinks.
-fn drawn(subject: &Subject, image: &[usize]) -> Result<(Tensor<f64>, Vec<u32>)> {
-    let shape = [&[DIFFERENTIATED], image].concat();
-    let pixels = Initializer::new(Scheme::Normal(1.0), subject.seed).draw(shape.as_slice(), 1, 1)?;
-    let classes = subject.images.classes() as u32;
-    Ok((pixels, (0..DIFFERENTIATED as u32).map(|i| (3 * i + 1) % classes).collect()))
-}
-
-fn linear_gradient(subject: &Subject) -> Result<Report> {
-    let (pixels, labels) = drawn(subject, &[subject.images.features()])?;
-    let mut tape = Tape::new();
-    let (classes, features) = (subject.images.classes(), subject.images.features());
-    let mut initializer = Initializer::new(Scheme::He, subject.seed);
-    let weight = tape.parameter("weight", &initializer.draw([classes, features], features, classes)?)?;
-    let bias = tape.parameter("bias", &Tensor::zeros([classes])?)?;
-    let loss = subject.options.loss.into();
-    Ok(GRADIENT_CHECK.run(&mut tape, |tape| {
-        tape.constant(&pixels).classify(tape.param(weight), tape.param(bias), tape.indices(&labels), loss)
-    })?)
-}
-
-fn network_gradient(subject: &Subject, options: &ModelOptions) -> Result<Report> {
-    let image = if options.model.wants_channels_last() { &[32, 32, 3][..] } else { &[subject.images.features()] };
-    let (pixels, labels) = drawn(subject, image)?;
-    let mut tape = Tape::new();
-    let layers =
-        layers::<f64>(options, subject.seed, &mut tape, (subject.images.features(), subject.images.classes()))?;
-    scale_as_he(&mut tape);
-    Ok(GRADIENT_CHECK.run(&mut tape, |tape| {
-        let (scores, labels) = (layers.forward(tape.constant(&pixels)), tape.indices(&labels));
-        match options.loss {
-            LossName::Softmax => scores.softmax_cross_entropy(labels),
-            LossName::Hinge => scores.hinge(labels),
-        }
-    })?)
-}
-
-/// Gives the weights of each layer a variance of 2 / fan-in.
-///
-/// Then activations are of the order of 1, and a difference crosses few kinks of rectifiers and maxima: with Caffe's first
-/// weights, of a size of 1e-4, one of 1e-5 would cross many.
-fn scale_as_he(tape: &mut Tape<f64>) {
-    let mut weights = Vec::new();
-    tape.for_each_parameter(|info| match info.shape.extents() {
-        [.., outputs] if info.shape.rank() > 1 => weights.push((info.range, *outputs as f64)),
-        _ => {}
-    });
-    let values = tape.parameters_mut();
-    for (range, outputs) in weights {
-        // The mean square times the fan-in.
-        let found = values[range.clone()].iter().map(|w| w * w).sum::<f64>() / outputs;
-        // All zero stays all zero.
-        if found > 0.0 {
-            values[range].iter_mut().for_each(|w| *w *= (2.0 / found).sqrt());
-        }
-    }
+fn drawn(subject: &Subject) -> Result<(Tensor<f64>, Vec<u32>, usize)> {
+    let shape = image_shape(subject.options.model, subject.images.features()).with_leading(DIFFERENTIATED);
+    let pixels = Initializer::new(Scheme::Normal(1.0), subject.seed).draw(shape, 1, 1)?;
+    let classes = subject.images.classes();
+    Ok((pixels, (0..DIFFERENTIATED).map(|i| ((3 * i + 1) % classes) as u32).collect(), classes))
 }
 
 /// Steps on one thread and on several leave the same weights, bit by bit.

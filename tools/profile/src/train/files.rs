@@ -46,9 +46,7 @@ impl Training<'_> {
         Ok(files)
     }
 
-    /// Writes the curves of the losses, the accuracy and the steps, and the losses themselves: what there is of a run that
-    /// diverged too.
-    pub fn write_curves(&self, dataset: &Dataset, output: &Directory) -> Result<Vec<PathBuf>> {
+    fn write_curves(&self, dataset: &Dataset, output: &Directory) -> Result<Vec<PathBuf>> {
         let mut files = vec![output.write("loss.svg", self.loss_picture(dataset)?.as_bytes())?];
         if !self.epochs.is_empty() {
             files.push(output.write("accuracy.svg", self.accuracy_picture(dataset)?.as_bytes())?);
@@ -56,9 +54,19 @@ impl Training<'_> {
         if let Some(picture) = self.updates_picture()? {
             files.push(output.write("updates.svg", picture.as_bytes())?);
         }
-        let csv = steps::to_csv(&self.losses, self.sampler.steps_per_epoch())?;
-        files.push(output.write("steps.csv", csv.as_bytes())?);
+        files.push(output.write("steps.csv", self.steps_csv()?.as_bytes())?);
         Ok(files)
+    }
+
+    /// Writes the losses of a run that diverged, under names that no run which ends has: what such a one left in the same
+    /// folder is still of that one. Returns the path of the curve.
+    pub fn write_diverged(&self, dataset: &Dataset, output: &Directory) -> Result<PathBuf> {
+        output.write("diverged.csv", self.steps_csv()?.as_bytes())?;
+        output.write("diverged.svg", self.loss_picture(dataset)?.as_bytes())
+    }
+
+    fn steps_csv(&self) -> Result<String> {
+        steps::to_csv(&self.losses, self.sampler.steps_per_epoch())
     }
 
     /// All parameters, how pixels are normalised, and what all that is.
@@ -76,7 +84,7 @@ impl Training<'_> {
             loss,
             unit,
             data: &format!("{}, {} images", source_name(dataset), grouped(dataset.train.len() as u64)),
-            batch_size: self.options.batch_size as usize,
+            batch_size: self.batch_size(),
             steps_per_epoch: self.sampler.steps_per_epoch() as usize,
             losses: &losses,
         };

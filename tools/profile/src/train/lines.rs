@@ -34,6 +34,7 @@ impl Training<'_> {
             format!(", schedule {}", options.schedule)
         };
         let sample = match options.sample {
+            SampleName::Epoch if self.batch_size() == dataset.train.len() => ", all images in one",
             SampleName::Epoch => "",
             SampleName::Replacement => " drawn with replacement",
         };
@@ -42,7 +43,7 @@ impl Training<'_> {
             self.optimizer.name(),
             self.optimizer.rate(),
             self.strength,
-            options.batch_size,
+            self.batch_size(),
             options.run.seed
         ))?;
         screen.line(&format!(
