@@ -164,7 +164,7 @@ pub enum Error {
     Failed(Arc<Error>),
 
     /// A loss that is not a finite number.
-    #[error("the loss is {loss} at step {step}: the step size is too large, or the weights were not finite")]
+    #[error("the loss is {loss} at step {step}: mostly a step size that is too large")]
     Diverged {
         /// The step, counted from 0.
         step: u64,

@@ -106,7 +106,10 @@ impl Conv2d {
 
 impl<T: Scalar> Op<T> for Conv2d {
     fn name(&self) -> &'static str {
-        "conv2d"
+        match self.activation {
+            Activation::Identity => "conv2d",
+            Activation::Relu => "conv2d + relu",
+        }
     }
 
     fn takes(&self, inputs: usize) -> bool {

@@ -26,7 +26,8 @@ pub use values::{
 };
 use values::{parse_every, parse_init, parse_part};
 
-/// Train on full CIFAR-10 epochs, and see what was learned and how close to the hardware it ran.
+/// Train classifiers on CIFAR-10 at the speed of the processor, and see what the lecture on losses, gradients and optimization
+/// shows: run it, watch it, keep it as a picture
 #[derive(Debug, Parser)]
 #[command(name = "profile", version, max_term_width = 100)]
 pub struct Arguments {
@@ -133,7 +134,7 @@ pub struct RunOptions {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 
-    /// Where files are written; files of an earlier run there are replaced
+    /// Where files are written; earlier ones there are replaced, but for those of another run of `train`
     /// [default: a new directory below runs]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -242,6 +243,10 @@ pub struct TrainOptions {
     /// Without --out, files go where the checkpoint is. The result is that of a run that was never interrupted, byte for byte.
     #[arg(long, value_name = "FILE|DIR")]
     pub resume: Option<PathBuf>,
+
+    /// Replace the run whose files are in --out: its files are removed before the first step
+    #[arg(long, conflicts_with = "resume")]
+    pub overwrite: bool,
 
     /// When `checkpoint.safetensors` is written beside the report: after each epoch, every so many mini-batches, or never
     /// [but always on Ctrl-C]

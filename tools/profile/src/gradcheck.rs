@@ -298,7 +298,8 @@ impl Checked {
             .map(|(name, ..)| CheckedParameter { name, elements: self.of(name).collect() })
             .collect();
         let loss: Loss = options.model.loss.into();
-        let model = format!("{}, {} loss", options.model.model.name(), loss.name());
+        let planted = if options.plant_error { ", with an error planted" } else { "" };
+        let model = format!("{}, {} loss{planted}", options.model.model.name(), loss.name());
         gradcheck_picture(&model, options.step, &parameters)
     }
 

@@ -29,21 +29,21 @@ pub struct GraphOptions {
     pub model: Option<ModelName>,
 
     /// Widths of the hidden layers of the model `mlp`, with commas between [default: 512]
-    #[arg(long, value_name = "N,...", requires = "model", value_delimiter = ',',
+    #[arg(long, value_name = "N,...", requires = "model", conflicts_with = "example", value_delimiter = ',',
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub hidden: Option<Vec<u32>>,
 
     /// The model's loss
-    #[arg(long, value_enum, requires = "model", default_value_t = LossName::Softmax)]
+    #[arg(long, value_enum, requires = "model", conflicts_with = "example", default_value_t = LossName::Softmax)]
     pub loss: LossName,
 
     /// Also show the regulariser lambda * (sum of squares of the weights) of the model
-    #[arg(long, value_name = "LAMBDA", requires = "model", default_value_t = 0.0,
+    #[arg(long, value_name = "LAMBDA", requires = "model", conflicts_with = "example", default_value_t = 0.0,
           value_parser = parse_not_negative)]
     pub reg: f64,
 
     /// Images that the model's loss is the mean over
-    #[arg(long, value_name = "N", requires = "model", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", requires = "model", conflicts_with = "example", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub batch_size: u32,
 
     /// Data, threads, seed, files.

@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// The exit status of an interrupted run: 128 and the number of SIGINT, as shells have it.
 pub const STATUS: u8 = 130;
@@ -15,7 +16,9 @@ static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// Handles signals from now on.
 pub fn handle_signals() -> Result<()> {
     let handler = || match ASKED.get() {
-        Some(asked) if !asked.swap(true, Ordering::Relaxed) => {}
+        Some(asked) if !asked.swap(true, Ordering::Relaxed) => {
+            std::thread::spawn(explain_delay);
+        }
         Some(_) => std::process::exit(STATUS.into()),
         None => {
             eprintln!("interrupted");
@@ -24,6 +27,15 @@ pub fn handle_signals() -> Result<()> {
     };
     ctrlc::set_handler(handler).context("cannot handle Ctrl-C")
 }
+
+/// Says why the process still runs, if it does.
+fn explain_delay() {
+    std::thread::sleep(PATIENCE);
+    eprintln!("stopping when the step under way is done and saved; a second Ctrl-C ends at once, and saves nothing");
+}
+
+/// How long nobody wonders why the process still runs.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether the run was asked to stop.
 /// The default is that it was not, and never is.

@@ -85,6 +85,9 @@ struct Report {
 pub fn run(options: &NoiseOptions) -> Result<()> {
     let checked = options.model.check().and_then(|()| options.update.check(options.model.model));
     checked.map_err(|message| Conflict(message.into()))?;
+    if options.steps == 0 && (options.update.lr.is_some() || options.update.momentum.is_some()) {
+        return Err(Conflict("--lr and --momentum are for the steps of --steps, and there are none".into()).into());
+    }
     let interrupt = Interrupt::listen();
     let mut results = Results::open(&options.run)?;
     let Loaded { dataset, .. } = load(&options.run, &mut results.screen)?;

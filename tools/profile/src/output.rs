@@ -37,7 +37,9 @@ impl Directory {
         let directory = Self { path, made };
         let shown = directory.path.display();
         fs::create_dir_all(&directory.path).with_context(|| format!("cannot create the directory {shown}"))?;
-        tempfile::tempfile_in(&directory.path).with_context(|| format!("cannot write to the directory {shown}"))?;
+        tempfile::tempfile_in(&directory.path)
+            .map_err(without_path)
+            .with_context(|| format!("cannot write to the directory {shown}"))?;
         Ok(directory)
     }
 
@@ -79,7 +81,7 @@ pub fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
             .and_then(|mut file| file.write_all(contents))
             .with_context(context);
     }
-    let mut file = temporary_file(folder_of(path)).with_context(context)?;
+    let mut file = temporary_file(folder_of(path)).map_err(without_path).with_context(context)?;
     file.write_all(contents).with_context(context)?;
     file.persist(path).with_context(context)?;
     Ok(())
@@ -97,6 +99,13 @@ fn temporary_file(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
+/// The error without the temporary file's name, which nobody has asked for.
+fn without_path(error: std::io::Error) -> std::io::Error {
+    let cause =
+        error.get_ref().and_then(|error| error.source()).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.and_then(std::io::Error::raw_os_error).map_or(error, std::io::Error::from_raw_os_error)
+}
+
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -109,7 +118,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
     let context = || format!("cannot write {}", path.display());
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     if !path.exists() || path.is_file() {
-        tempfile::tempfile_in(folder_of(&path)).with_context(context)?;
+        tempfile::tempfile_in(folder_of(&path)).map_err(without_path).with_context(context)?;
     }
     Ok(())
 }

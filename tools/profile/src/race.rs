@@ -109,14 +109,23 @@ impl Track {
 
 fn parse_rate(text: &str) -> Result<(OptimizerName, f64), String> {
     let (rule, rate) = text.split_once('=').ok_or("expected RULE=RATE, such as adam=0.1")?;
-    Ok((OptimizerName::from_str(rule, false)?, parse_positive(rate)?))
+    let named = OptimizerName::from_str(rule, false).map_err(|_| {
+        let names = OptimizerName::value_variants().iter().map(|&rule| name(rule)).collect::<Vec<_>>();
+        format!("there is no rule `{rule}`; the rules are {}", names.join(", "))
+    })?;
+    Ok((named, parse_positive(rate)?))
 }
 
 fn parse_point(text: &str) -> Result<[f64; 2], String> {
-    let number = |text: &str| text.trim().parse().ok().filter(|number: &f64| number.is_finite());
+    let number = |text: &str| text.trim().parse().ok().filter(|number: &f64| number.abs() <= FARTHEST);
     let point = text.split_once(',').and_then(|(x, y)| Some([number(x)?, number(y)?]));
-    point.ok_or_else(|| "expected two numbers with a comma between, such as 1,1.5".into())
+    point.ok_or_else(|| {
+        format!("expected two numbers from -{FARTHEST} to {FARTHEST} with a comma between, such as 1,1.5")
+    })
 }
+
+/// Beyond it the sixth powers of Beale's function leave nothing of the numbers that are added to them.
+const FARTHEST: f64 = 100.0;
 
 /// The JSON report of a race on a map.
 #[derive(Debug, Serialize)]

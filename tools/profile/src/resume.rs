@@ -25,7 +25,7 @@ impl std::error::Error for Conflict {}
 const LENGTHS: [&str; 2] = ["epochs", "iterations"];
 
 /// What may be another in a resumed run, and is not kept.
-const FREE: [&str; 7] = ["data", "threads", "out", "json", "resume", "checkpoint-every", "time"];
+const FREE: [&str; 8] = ["data", "threads", "out", "json", "resume", "overwrite", "checkpoint-every", "time"];
 
 /// Everything that decides what is learned from the data, with each default spelled out: a later program's defaults may be
 /// others.

@@ -56,6 +56,16 @@ pub fn setting(value: f64) -> String {
     if value == 0.0 || (1e-3..1e5).contains(&value) { value.to_string() } else { format!("{value:e}") }
 }
 
+/// A loss with four digits after the point, if it has few before it: `1.7031`, `4.636e20`.
+pub fn four_digits(loss: f64) -> String {
+    if loss.abs() < 1e5 { format!("{loss:.4}") } else { format!("{loss:.3e}") }
+}
+
+/// The same where there is little room: `1.703`, `4.6e20`.
+pub fn three_digits(loss: f64) -> String {
+    if loss.abs() < 1e4 { format!("{loss:.3}") } else { format!("{loss:.1e}") }
+}
+
 /// `1 thread`, `2 threads`.
 pub fn counted(number: usize, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number as u64), if number == 1 { "" } else { "s" })
@@ -71,6 +81,13 @@ pub fn rounded(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn losses_are_short() {
+        assert_eq!((four_digits(1.70312), three_digits(1.70312)), ("1.7031".into(), "1.703".into()));
+        assert_eq!((four_digits(4.6357e20), three_digits(4.6357e20)), ("4.636e20".into(), "4.6e20".into()));
+        assert_eq!(four_digits(f64::INFINITY), "inf");
+    }
 
     #[test]
     fn digits_are_grouped_by_three() {

@@ -77,7 +77,9 @@ fn wanted<T: Scalar>(run: &Observed<'_, T>, i: usize) -> f64 {
 fn operations<T: Scalar>(run: &Observed<'_, T>) -> f64 {
     let terms = match run.name {
         "linear" | "matmul" => run.inputs.shape(0).extents().last().map_or(1.0, |&k| k as f64),
-        "conv2d" => run.inputs.shape(1).extents().split_last().map_or(0.0, |(_, window)| elements(window)),
+        "conv2d" | "conv2d + relu" => {
+            run.inputs.shape(1).extents().split_last().map_or(0.0, |(_, window)| elements(window))
+        }
         _ => return 0.0,
     };
     let products = match run.pass {

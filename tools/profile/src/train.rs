@@ -42,8 +42,12 @@ pub fn run(options: &TrainOptions) -> Result<()> {
         Some(checkpoint) => resumed_options(options, checkpoint)?,
         None => options.clone(),
     };
+    let own_folder = options.resume.as_deref().map(folder_of);
     let mut results = Results::open(&options.run)?;
     let store = Store::open(results.output.path())?;
+    if options.run.out != own_folder {
+        files::check_free(&results.output, options.overwrite)?;
+    }
 
     let Loaded { mut dataset, name } = load(&options.run, &mut results.screen)?;
     let data = Data { name, sha256: checkpoint::data_sha256(&dataset) };
@@ -57,6 +61,9 @@ pub fn run(options: &TrainOptions) -> Result<()> {
     }
     let mut machine = Machine::new(options.run.threads)?;
     training.announce(&dataset, &machine, &mut results.screen)?;
+    if options.overwrite {
+        files::clear(&results.output)?;
+    }
     let trained = training.run(&dataset, &mut machine, &mut results.screen, (&store, &interrupt));
     if let Err(error) = trained {
         let diverged = matches!(error.downcast_ref(), Some(lanegrad::Error::Diverged { .. }));
@@ -96,13 +103,16 @@ fn quoted(path: &Path) -> String {
 fn resumed_options(told: &TrainOptions, checkpoint: &Checkpoint) -> Result<TrainOptions> {
     let mut options = resume::resumed(told, &checkpoint.record.settings)?;
     options.run.data.get_or_insert_with(|| checkpoint.record.data.clone());
-    let file = told.resume.as_deref().map(checkpoint::file);
-    let folder = file.as_deref().and_then(Path::parent).map(|folder| match folder.as_os_str().is_empty() {
-        true => PathBuf::from("."),
-        false => folder.to_path_buf(),
-    });
-    options.run.out = options.run.out.or(folder);
+    options.run.out = options.run.out.or_else(|| told.resume.as_deref().map(folder_of));
     Ok(options)
+}
+
+/// The folder that a checkpoint lies in, which was told by its own name or by the folder's.
+fn folder_of(checkpoint: &Path) -> PathBuf {
+    match checkpoint::file(checkpoint).parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
 }
 
 /// What the data are known by.

@@ -168,7 +168,14 @@ pub struct Trained {
 /// # Errors
 /// If it is no such file, a damaged one, or one that does not say what it is.
 pub fn load(path: &Path) -> Result<Trained> {
-    let path = if path.is_dir() { path.join("weights.safetensors") } else { path.to_path_buf() };
+    let folder = path;
+    let path = if folder.is_dir() { folder.join("weights.safetensors") } else { folder.to_path_buf() };
+    ensure!(
+        !folder.is_dir() || path.exists(),
+        "cannot use {}: there is none, for `profile train` writes it when a run is over; `profile train --resume` goes on \
+         with a run that is not",
+        path.display()
+    );
     let read = || {
         ensure!(fs::metadata(&path)?.is_file(), "it is not a regular file");
         decode(&fs::read(&path)?)

@@ -201,8 +201,8 @@ fn a_link_stays_a_link_and_a_device_a_device() {
     std::os::unix::fs::symlink("target.json", &link).unwrap();
     for json in [link.to_str().unwrap(), "/dev/null"] {
         let mut command = profile(directory.path());
-        command.args(["train", "--iterations", "1", "--out", "out", "--json", json]).arg("--data").arg(small_cifar());
-        command.assert().success();
+        command.args(["train", "--iterations", "1", "--out", "out", "--overwrite", "--json", json]);
+        command.arg("--data").arg(small_cifar()).assert().success();
     }
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(fs::read(&target).unwrap()[0], b'{');
@@ -239,6 +239,12 @@ fn options_that_cannot_be_are_refused_as_usage() {
         (&["train", "--iterations", "5", "--epochs", "5"], "--iterations"),
         (&["train", "--init", "normal:"], "--init"),
         (&["train", "--loss", "squared"], "--loss"),
+        (&["train", "--lr", "1e300"], "32 bits"),
+        (&["train", "--overwrite", "--resume", "x"], "--overwrite"),
+        (&["race", "--lr", "foo=1"], "nesterov"),
+        (&["race", "--start", "1e300,1"], "--start"),
+        (&["noise", "--lr", "5"], "--steps"),
+        (&["graph", "neuron", "--reg", "1"], "--reg"),
         (&["train", "--no-such-option"], "--no-such-option"),
         (&["no-such-command"], "no-such-command"),
     ] {
@@ -292,7 +298,7 @@ fn places_that_cannot_be_written_are_refused_before_training() {
     let message = refused(1, &["train", "--out", below_a_file.to_str().unwrap()], &[]);
     assert!(message.contains(below_a_file.to_str().unwrap()), "{message}");
     let message = refused(1, &["train", "--json", "no/such/folder/report.json"], &[]);
-    assert!(message.contains("no/such/folder/report.json"), "{message}");
+    assert!(message.contains("no/such/folder/report.json") && !message.contains(".tmp"), "{message}");
 }
 
 #[test]
@@ -310,6 +316,43 @@ fn a_run_that_diverges_says_at_which_step_and_leaves_the_curve_of_its_losses() {
     names.sort();
     assert_eq!(names, ["diverged.csv", "diverged.svg"]);
     assert!(message.contains("out/diverged.svg"), "{message}");
+}
+
+#[test]
+fn a_folder_that_holds_a_run_is_refused_unless_it_may_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let train = |arguments: &str| {
+        let line = format!("train --data synthetic:100 --batch-size 10 --epochs 1 --out out {arguments}");
+        let output = profile(directory.path()).args(line.split_whitespace()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let files = || {
+        let mut files: Vec<_> =
+            walk(directory.path()).into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
+        files.sort();
+        files
+    };
+    assert_eq!(train("").0, Some(0));
+    let first = files();
+    let (code, message) = train("--model mlp --hidden 4");
+    assert_eq!((code, message.lines().count()), (Some(2), 1), "{message}");
+    assert!(message.contains("--overwrite") && message.contains("--resume"), "{message}");
+    // What would diverge does not come so far either.
+    assert_eq!(train("--lr 1e30 --reg 1").0, Some(2));
+    assert_eq!(files(), first);
+
+    assert_eq!(train("--model mlp --hidden 4 --overwrite").0, Some(0));
+    let is_there = |name: &str| directory.path().join("out").join(name).exists();
+    assert!(is_there("filters.png") && !is_there("templates.png"));
+    assert_eq!(train("--overwrite --lr 1e30 --reg 1").0, Some(1));
+    assert!(is_there("diverged.svg") && !is_there("report.json") && !is_there("loss.svg"));
+}
+
+#[test]
+fn a_run_that_did_not_end_has_no_weights_and_says_how_to_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let message = refused(1, &["predict", directory.path().to_str().unwrap()], &[]);
+    assert!(message.contains("weights.safetensors") && message.contains("--resume"), "{message}");
 }
 
 #[test]

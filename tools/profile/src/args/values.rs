@@ -188,6 +188,7 @@ fn parse_number(text: &str, wanted: &str, fits: impl Fn(f64) -> bool) -> Result<
     match text.parse::<f64>() {
         // The kernels compute in f32, with twice the regularisation: what does not fit there is refused here.
         Ok(number) if fits(number) && fits(f64::from(number as f32)) && (2.0 * number as f32).is_finite() => Ok(number),
+        Ok(number) if fits(number) => Err(format!("expected {wanted} that 32 bits can hold")),
         _ => Err(format!("expected {wanted}")),
     }
 }

@@ -81,7 +81,7 @@ fn group_height(group: &Group, layout: Layout) -> usize {
 
 /// What is known about a picture.
 fn captions(example: &Example) -> Vec<String> {
-    let label = example.label.iter().map(|label| format!("is {label}"));
+    let label = example.label.iter().map(|label| format!("true: {label}"));
     label.chain(example.row.map(|row| format!("row {row}"))).collect()
 }
 

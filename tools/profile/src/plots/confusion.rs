@@ -11,11 +11,8 @@ use super::chart::{
 };
 
 /// On cells, whatever a page does with its ink.
-const CELL_INK: RGBColor = RGBColor(0x11, 0x11, 0x11);
+const CELL_INK: RGBColor = RGBColor(0x01, 0x01, 0x01);
 const LIGHT_INK: RGBColor = RGBColor(0xFE, 0xFE, 0xFE);
-
-/// Beyond this part of its colour a cell is too dark for dark letters.
-const DARK: f64 = 0.6;
 
 /// What a confusion matrix shows.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +43,7 @@ pub fn confusion_matrix(matrix: &ConfusionMatrix, format: Format) -> Result<Stri
     let axes = (axis(0.0..classes as f64), axis(-(classes as f64)..0.0));
     let texts = Texts {
         title: format!("What the {} takes for what", matrix.model),
-        subtitle: format!("{}  ·  each row: the images of one class, in numbers and in percent", matrix.data),
+        subtitle: format!("{}  ·  a row: the images of a class, in numbers and percent", matrix.data),
         x_caption: String::new(),
         y_caption: String::new(),
     }
@@ -98,8 +95,9 @@ fn cell(chart: &Chart, row: &[u64], (truth, guess): (usize, usize), format: Form
     let strength = part.sqrt();
     let colour = if truth == guess { BLUE } else { VERMILLION };
     let (left, top) = (guess as f64, -(truth as f64));
-    chart.rectangle([(left, top - 1.0), (left + 1.0, top)], &mixed(colour, strength))?;
-    let ink = if strength > DARK { LIGHT_INK } else { CELL_INK };
+    let paper = mixed(colour, strength);
+    chart.rectangle([(left, top - 1.0), (left + 1.0, top)], &paper)?;
+    let ink = if contrast(paper, LIGHT_INK) > contrast(paper, CELL_INK) { LIGHT_INK } else { CELL_INK };
     let (across, height) = middle(chart, truth, guess);
     let (width, _) = chart.pixel(1.0, 0.0);
     let room = width - chart.pixel(0.0, 0.0).0;
@@ -130,6 +128,17 @@ fn cell(chart: &Chart, row: &[u64], (truth, guess): (usize, usize), format: Form
         format!("{:.0}", 100.0 * part)
     };
     chart.text(&percent, (across, height), Font { size: 11.0, bold, colour: ink }, Align::Middle)
+}
+
+/// How well letters of one colour can be read on another: 1 not at all, 21 the best. WCAG 2.2, "contrast ratio".
+fn contrast(one: RGBColor, other: RGBColor) -> f64 {
+    let linear = |value: u8| {
+        let part = f64::from(value) / 255.0;
+        if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+    };
+    let luminance = |RGBColor(r, g, b)| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+    let (one, other) = (luminance(one), luminance(other));
+    (one.max(other) + 0.05) / (one.min(other) + 0.05)
 }
 
 /// That part of a colour on white.
@@ -166,6 +175,18 @@ mod tests {
         let narrow = texts(&confusion_matrix(&matrix, Format::Narrow).unwrap());
         for text in ["75", "25", "33", "67", "warm <1>"] {
             assert!(narrow.iter().any(|found| found == text), "{text} in {narrow:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_can_be_read_on_every_cell() {
+        assert!((contrast(RGBColor(0, 0, 0), RGBColor(255, 255, 255)) - 21.0).abs() < 1e-9);
+        for colour in [BLUE, VERMILLION] {
+            for part in 0..=20 {
+                let paper = mixed(colour, f64::from(part) / 20.0);
+                // The least that WCAG 2.2 asks for.
+                assert!(contrast(paper, LIGHT_INK).max(contrast(paper, CELL_INK)) > 4.5, "{colour:?} {part}");
+            }
         }
     }
 

@@ -19,8 +19,11 @@ pub struct CheckedParameter<'a> {
 /// Smaller relative errors than this one are drawn here: zero has no place on a logarithmic axis.
 const LEAST: f64 = 1e-14;
 
+/// Good whatever the relative error is.
+const WITHIN_ROUNDING: &str = "good, within rounding";
+
 /// What elements are told apart by, in the order in which they are drawn.
-const KINDS: [&str; 4] = ["good", "within rounding", "kink", "not right"];
+const KINDS: [&str; 4] = ["good", WITHIN_ROUNDING, "kink", "not right"];
 
 /// Draws the relative error of each element in a row for its parameter, with the limits of the verdicts, and returns the SVG.
 pub fn gradcheck_picture(model: &str, step: f64, parameters: &[CheckedParameter]) -> Result<String> {
@@ -73,7 +76,7 @@ pub fn gradcheck_picture(model: &str, step: f64, parameters: &[CheckedParameter]
 
 fn kind_of(element: &Element) -> &'static str {
     match element.verdict {
-        _ if element.within_rounding => "within rounding",
+        _ if element.within_rounding => WITHIN_ROUNDING,
         Verdict::Good => "good",
         Verdict::Kink => "kink",
         _ => "not right",
@@ -83,7 +86,7 @@ fn kind_of(element: &Element) -> &'static str {
 fn colour_of(kind: &str) -> RGBAColor {
     match kind {
         "good" => BLUE.mix(0.8),
-        "within rounding" => SKY.mix(0.6),
+        WITHIN_ROUNDING => SKY.mix(0.6),
         "kink" => GREY.mix(0.9),
         _ => VERMILLION.mix(1.0),
     }

@@ -88,7 +88,7 @@ impl Scatter<'_> {
                 }
             }
             if let Some((spot, value)) = spots.last().and_then(|spot| Some((spot, spot.value?))) {
-                name_best(chart, spot, value)?;
+                name_best(chart, &spots, spot, value)?;
             }
             self.key(chart, (low, high))
         })
@@ -118,12 +118,33 @@ impl Scatter<'_> {
     }
 }
 
-/// Writes the value of the best beside it, on the side where there is room.
-fn name_best(chart: &Chart, spot: &Spot, value: f64) -> Result<()> {
-    let (x, y) = chart.pixel(spot.x.log10(), spot.y.log10());
-    let (x, align) = if x < f64::from(AREA.x.end - 110) { (x + 16.0, Align::Left) } else { (x - 16.0, Align::Right) };
+/// Writes the value of the best beside it, where the fewest others are covered.
+fn name_best(chart: &Chart, spots: &[&Spot], best: &Spot, value: f64) -> Result<()> {
+    let pixel = |spot: &Spot| chart.pixel(spot.x.log10(), spot.y.log10());
+    let (x, y) = pixel(best);
     let font = chart::Font { bold: true, colour: INK, ..LABEL };
-    chart.text(&format!("best {value:.1}"), (x, y), font, align)
+    let text = format!("best {value:.1}");
+    let width = chart::text_width(&text, font);
+    let places = [
+        (x + 16.0, y, Align::Left),
+        (x - 16.0, y, Align::Right),
+        (x, y - 20.0, Align::Middle),
+        (x, y + 20.0, Align::Middle),
+    ];
+    let covered = |&(x, y, align): &(f64, f64, Align)| {
+        let left = match align {
+            Align::Left => x,
+            Align::Middle => x - width / 2.0,
+            Align::Right => x - width,
+        };
+        let inside = |(across, height): (f64, f64)| {
+            (left - 9.0..left + width + 9.0).contains(&across) && (y - 15.0..y + 15.0).contains(&height)
+        };
+        let is_outside = left + width > f64::from(AREA.x.end) || left < f64::from(AREA.x.start);
+        (is_outside, spots.iter().filter(|spot| inside(pixel(spot))).count())
+    };
+    let (x, y, align) = places.into_iter().min_by_key(covered).expect("there are four places");
+    chart.text(&text, (x, y), font, align)
 }
 
 /// The colour of a value at a part of the way from the lowest to the highest.
@@ -149,6 +170,34 @@ mod tests {
         assert_eq!(shade(0.0), SHADES[0]);
         assert_eq!(shade(1.0), SHADES[8]);
         assert!((0..20).all(|step| light(f64::from(step) / 20.0) < light(f64::from(step + 1) / 20.0)));
+    }
+
+    #[test]
+    fn the_name_of_the_best_covers_no_other() {
+        // Alone it stands on the right; with a neighbour there, on the left; near an edge, within the plot.
+        let anchor = |spots: &[Spot]| {
+            let text = String::new;
+            let (x, y) = (1e-5..1e-1, 1e-6..1.0);
+            let scatter = Scatter {
+                title: text(),
+                subtitle: text(),
+                x_caption: text(),
+                y_caption: text(),
+                x,
+                y,
+                spots,
+                value: "",
+                missing: "",
+            };
+            let svg = scatter.draw().unwrap();
+            let at = svg.find("best").unwrap();
+            let element = &svg[svg[..at].rfind("<text").unwrap()..at];
+            ["start", "end", "middle"].into_iter().find(|anchor| element.contains(anchor)).unwrap_or("start")
+        };
+        let best = Spot { x: 1e-3, y: 1e-3, value: Some(2.0) };
+        assert_eq!(anchor(&[best]), "start");
+        assert_eq!(anchor(&[Spot { x: 2.5e-3, value: Some(1.0), ..best }, best]), "end");
+        assert_eq!(anchor(&[Spot { x: 0.09, ..best }]), "end");
     }
 
     #[test]

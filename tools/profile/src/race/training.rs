@@ -5,7 +5,7 @@ use crate::args::UpdateOptions;
 use crate::plots::lines::{Curve, Lines, Measure};
 use crate::results::Results;
 use crate::resume::name;
-use crate::screen::{grouped, setting};
+use crate::screen::{four_digits, grouped, setting, three_digits};
 use crate::settings;
 use crate::trials::{Trials, smoothed};
 use anyhow::Result;
@@ -115,7 +115,7 @@ pub fn run(options: &RaceOptions) -> Result<()> {
 }
 
 fn line(rule: &RuleReport) -> String {
-    let loss = rule.loss.map_or_else(|| "-".into(), |loss| format!("{loss:.4}"));
+    let loss = rule.loss.map_or_else(|| "-".into(), four_digits);
     let remark = rule.diverged_at.map_or_else(String::new, |step| format!("  not finite at step {}", grouped(step)));
     let accuracy = 100.0 * rule.test_accuracy;
     format!("{:14} {:>9}  {loss:>10}  {accuracy:11.2} %{remark}", rule.name, setting(rule.lr))
@@ -127,7 +127,7 @@ fn curve(rule: &RuleReport, losses: &[f64]) -> Curve {
         points.push((losses.len() as f64, f64::INFINITY));
     }
     let detail = match (rule.diverged_at, rule.loss) {
-        (None, Some(loss)) => format!("loss {loss:.3}, {:.1} %", 100.0 * rule.test_accuracy),
+        (None, Some(loss)) => format!("loss {}, {:.1} %", three_digits(loss), 100.0 * rule.test_accuracy),
         _ => "not finite".into(),
     };
     Curve { name: format!("{} {}", rule.name, setting(rule.lr)), detail, points }

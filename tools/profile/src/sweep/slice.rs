@@ -100,7 +100,7 @@ pub fn run(options: &SweepOptions, trials: &Trials, mut results: Results) -> Res
         points: places.iter().copied().zip(losses.iter().copied()).collect(),
     });
     results.file("slice.svg", curve_picture(trials, &curves, steps).still()?.as_bytes())?;
-    results.file("slice-map.svg", map_picture(trials, &grid)?.as_bytes())?;
+    results.file("slice-map.svg", map_picture(trials, &grid, steps)?.as_bytes())?;
     results.file("slice.csv", csv.as_bytes())?;
     results.finish(&Report { head: Head::new("slice", options, trials), steps, images: images.len(), loss, lowest })
 }
@@ -169,12 +169,12 @@ fn curve_picture<'a>(trials: &Trials, curves: &'a [Curve], steps: u64) -> Lines<
     }
 }
 
-fn map_picture(trials: &Trials, grid: &Grid) -> Result<String> {
+fn map_picture(trials: &Trials, grid: &Grid, steps: u64) -> Result<String> {
     Map {
         title: "The loss on a plane through the weights".into(),
-        subtitle: trials.subtitle(),
+        subtitle: format!("{}  ·  after {} steps", trials.subtitle(), grouped(steps)),
         x_caption: "a: W + a W1 + b W2".into(),
-        y_caption: "b".into(),
+        y_caption: "b, where W1 and W2 are as long as W".into(),
         grid,
         value: trials.data_loss_caption(),
         centre: Some((0.0, 0.0, "W")),

@@ -12,13 +12,60 @@ use crate::plots::{
 };
 use crate::predict::write_pictures;
 use crate::predictions::{Predictions, Summary};
+use crate::resume::Conflict;
 use crate::screen::grouped;
 use crate::steps;
 use crate::weights::{self, Description};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use lanegrad::data::Dataset;
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
+
+/// What runs leave in their folder: whichever model they train, and however they end.
+const FILES: [&str; 14] = [
+    "checkpoint.safetensors",
+    "weights.safetensors",
+    "report.json",
+    "steps.csv",
+    "loss.svg",
+    "accuracy.svg",
+    "updates.svg",
+    "templates.png",
+    "filters.png",
+    "confusion.svg",
+    "predictions.png",
+    "predictions.json",
+    "diverged.csv",
+    "diverged.svg",
+];
+
+/// Makes sure that a new run mixes its files with no other one's, unless that one is to be overwritten.
+pub fn check_free(output: &Directory, overwrite: bool) -> Result<()> {
+    let path = output.path();
+    match FILES.into_iter().find(|name| path.join(name).exists()) {
+        Some(name) if !overwrite => Err(Conflict(format!(
+            "{} holds another run's {name}: --overwrite removes that run, --resume goes on with it, and another --out leaves it alone",
+            path.display()
+        ))
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a run left.
+pub fn clear(output: &Directory) -> Result<()> {
+    for path in FILES.map(|name| output.path().join(name)) {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
 
 /// What a loss is called in a picture, and its unit.
 pub fn loss_name(loss: LossName) -> (&'static str, &'static str) {
@@ -117,13 +164,21 @@ impl Training<'_> {
     }
 
     fn first_layer_picture(&self, dataset: &Dataset) -> Result<Vec<u8>> {
+        let pictures = self.model.first_layer(&dataset.class_names)?;
         let units = match self.options.model.model {
             ModelName::Linear => "",
-            ModelName::Mlp => "first hidden units of the ",
+            ModelName::Mlp => {
+                let (shown, all) = (pictures.len(), self.options.model.hidden()[0]);
+                if shown < all {
+                    &format!("first {shown} of {all} hidden units of the ")
+                } else {
+                    "first hidden units of the "
+                }
+            }
             ModelName::Convnet | ModelName::Quick => "first filters of the ",
         };
         let verb = if units.is_empty() { "looks" } else { "look" };
         let title = format!("What the {units}{} {verb} for, {}", title(&self.options.model), source_name(dataset));
-        contact_sheet(&self.model.first_layer(&dataset.class_names)?, &title)
+        contact_sheet(&pictures, &title)
     }
 }

@@ -5,7 +5,7 @@ use crate::args::SampleName;
 use crate::machine::Machine;
 use crate::names::described;
 use crate::report::{self, Replanned};
-use crate::screen::{Screen, counted, grouped};
+use crate::screen::{Screen, counted, four_digits, grouped};
 use crate::settings;
 use anyhow::Result;
 use lanegrad::data::Dataset;
@@ -79,10 +79,10 @@ pub const TABLE_HEAD: &str = "epoch  train loss  test loss  test acc.  seconds  
 /// The line of an epoch.
 pub fn table_line(epoch: &report::Epoch) -> String {
     format!(
-        "{:5}  {:10.4}  {:9.4}  {:7.2} %  {:7.4}  {:>9}  {:7.1}  {:5.1} %",
+        "{:5}  {:>10}  {:>9}  {:7.2} %  {:7.4}  {:>9}  {:7.1}  {:5.1} %",
         epoch.epoch,
-        epoch.train_loss,
-        epoch.test_loss,
+        four_digits(epoch.train_loss),
+        four_digits(epoch.test_loss),
         100.0 * epoch.test_accuracy,
         epoch.seconds,
         grouped(epoch.samples_per_second as u64),
@@ -95,10 +95,10 @@ pub fn table_line(epoch: &report::Epoch) -> String {
 pub fn summary_line(epoch: &report::Epoch, (steps, all): (u64, u64)) -> String {
     let part = if steps < all { format!(" ({steps} of {all} steps)") } else { String::new() };
     format!(
-        "epoch {}{part}: train loss {:.4}, test loss {:.4}, test accuracy {:.2} %, {:.4} s, {} samples/s, {:.1} GFLOP/s, {:.1} % of peak",
+        "epoch {}{part}: train loss {}, test loss {}, test accuracy {:.2} %, {:.4} s, {} samples/s, {:.1} GFLOP/s, {:.1} % of peak",
         epoch.epoch,
-        epoch.train_loss,
-        epoch.test_loss,
+        four_digits(epoch.train_loss),
+        four_digits(epoch.test_loss),
         100.0 * epoch.test_accuracy,
         epoch.seconds,
         grouped(epoch.samples_per_second as u64),
