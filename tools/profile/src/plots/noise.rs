@@ -105,7 +105,7 @@ fn legend(picture: &NoisePicture) -> Vec<Entry> {
     vec![
         Entry { text: "mean, one standard deviation".into(), colour: BLUE.mix(1.0), width: 2.5 },
         Entry { text: scale, colour: VERMILLION.mix(1.0), width: 2.0 },
-        Entry { text: "what that predicts".into(), colour: GREY.mix(1.0), width: 1.5 },
+        Entry { text: "cosine that this predicts".into(), colour: GREY.mix(1.0), width: 1.5 },
     ]
 }
 
