@@ -27,7 +27,7 @@ mod weight_gradient;
 use crate::dispatch;
 use crate::error::{Error, Wanted};
 use crate::isa::{Isa, Kernel, Scalar};
-use crate::parallel;
+use crate::parallel::{self, Grain};
 use correlate::{Addend, Correlation, Weights};
 use geometry::Axis;
 use pad::Frame;
@@ -449,7 +449,7 @@ const WORTH_A_THREAD: usize = 1 << 19;
 
 /// Rows of `each` multiply-adds that make a piece worth a thread: whole images where there are enough of them, so that
 /// no row is copied for two pieces.
-fn grain(images: usize, rows: usize, each: usize) -> usize {
-    let grain = WORTH_A_THREAD.div_ceil(each.max(1));
-    if images >= 4 * parallel::current() { grain.next_multiple_of(rows.max(1)) } else { grain }
+fn grain(images: usize, rows: usize, each: usize) -> Grain {
+    let grain = Grain::of(each, WORTH_A_THREAD);
+    if images >= 4 * parallel::current() { grain.multiple_of(rows) } else { grain }
 }

@@ -40,7 +40,7 @@ use crate::dispatch;
 use crate::error::Error;
 use crate::isa::{Isa, Kernel, Lanes, Scalar};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::Divide;
+use crate::parallel::{Divide, Grain};
 use blocked::Blocked;
 use blocking::Blocking;
 use common::Common;
@@ -258,9 +258,9 @@ fn product<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
     let ((m, n), k) = (operands.c.shape(), operands.a.cols());
     let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
     match path {
-        Path::Column => column::run(isa, operands, if is_small { m } else { grain(k) }),
-        Path::Row => row::run(isa, operands, if is_small { n } else { grain(k) }),
-        Path::Narrow => narrow::run(isa, operands, if is_small { m } else { grain(n * k) }),
+        Path::Column => column::run(isa, operands, if is_small { m.into() } else { grain(k) }),
+        Path::Row => row::run(isa, operands, if is_small { n.into() } else { grain(k) }),
+        Path::Narrow => narrow::run(isa, operands, if is_small { m.into() } else { grain(n * k) }),
         Path::Blocked { pack_a, pack_b } => {
             let (blocking, common) = (Blocking::new::<S, T>(k, pack_a, pack_b), Common::Neither);
             // Cut the longer side.
@@ -287,29 +287,38 @@ fn limited<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, limits: Limits)
     let blocking = Blocking::new::<S, T>(k, pack_a, pack_b).limited::<S, T>(limits);
     let along_rows = m >= n;
     let step = if along_rows { S::GEMM_ROWS } else { S::GEMM_VECTORS * T::Lanes::<S>::COUNT };
-    Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common: Common::Neither }.divide(step);
+    Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common: Common::Neither }.divide(step.into());
 }
 
 /// Rows or columns of C, in whole micro-tiles, that make a piece worth a thread.
-fn blocked_grain<S: Isa, T: Scalar>(along_rows: bool, (m, k, n): (usize, usize, usize)) -> usize {
+fn blocked_grain<S: Isa, T: Scalar>(along_rows: bool, (m, k, n): (usize, usize, usize)) -> Grain {
     let (step, each) = if along_rows { (S::GEMM_ROWS, n * k) } else { (S::GEMM_VECTORS * T::Lanes::<S>::COUNT, m * k) };
-    grain(each).next_multiple_of(step)
+    grain(each).multiple_of(step)
 }
 
 /// Multiply-adds below which a piece of work is not worth another thread: about 10 microseconds.
 const WORTH_A_THREAD: usize = 1 << 19;
 
 /// Items of `each` multiply-adds that make a piece worth a thread.
-fn grain(each: usize) -> usize {
-    (WORTH_A_THREAD / each.max(1)).max(1)
+fn grain(each: usize) -> Grain {
+    Grain::of(each, WORTH_A_THREAD)
 }
 
 /// C <- beta C, without reading C if beta is zero.
+///
+/// Not `0 + beta C`, which would make a 0 of a -0.
 fn scale<T: Scalar>(beta: T, c: MatMut<'_, T>) {
+    if beta == T::ONE {
+        return;
+    }
+    let is_upright = c.row_stride().unsigned_abs() < c.col_stride().unsigned_abs();
+    let c = if is_upright { c.transposed() } else { c };
     for i in 0..c.rows() {
         for j in 0..c.cols() {
-            // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
-            unsafe { write_scaled(c.element(i, j), T::ZERO, beta) };
+            let target = c.element(i, j);
+            // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it, and
+            // it is not read then.
+            unsafe { target.write(if beta == T::ZERO { T::ZERO } else { beta * target.read() }) };
         }
     }
 }

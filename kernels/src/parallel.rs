@@ -88,13 +88,53 @@ pub trait Divide: Sized + Send {
     fn run(self);
 }
 
-/// Does `work` on the threads of the calling pool, in pieces of a multiple of `grain` items (but the last).
+/// The least piece of work that is given to a thread: items that take about ten microseconds together, or more where an item
+/// takes longer, or where pieces have to be of certain sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grain {
+    items: usize,
+    /// How many times ten microseconds it takes, about.
+    weight: usize,
+}
+
+impl From<usize> for Grain {
+    /// So many items, which take about ten microseconds.
+    fn from(items: usize) -> Self {
+        Self { items: items.max(1), weight: 1 }
+    }
+}
+
+impl Grain {
+    /// As many items as cost `worth` or a little more, an item costing `each` and `worth` taking ten microseconds.
+    pub fn of(each: usize, worth: usize) -> Self {
+        Self { items: worth.div_ceil(each.max(1)).max(1), weight: each.checked_div(worth).unwrap_or(1).max(1) }
+    }
+
+    /// No fewer than `items`.
+    #[must_use]
+    pub fn at_least(self, items: usize) -> Self {
+        let items = items.max(self.items);
+        Self { items, weight: self.weight.saturating_mul(items / self.items) }
+    }
+
+    /// A multiple of `step` items.
+    #[must_use]
+    pub fn multiple_of(self, step: usize) -> Self {
+        self.at_least(self.items.checked_next_multiple_of(step.max(1)).unwrap_or(self.items))
+    }
+
+    /// How many items it is.
+    pub fn items(self) -> usize {
+        self.items
+    }
+}
+
+/// Does `work` on the threads of the calling pool, in pieces of a multiple of `grain` (but the last).
 ///
-/// A grain is work for about ten microseconds. Where the pool has one thread, or there is no more than a grain, the work
-/// is done on the calling thread, undivided; so are a few grains if the other threads are likely asleep, since to wake one
-/// takes as long.
-pub fn divide<D: Divide>(work: D, grain: usize) {
-    let grain = grain.max(1);
+/// Where the pool has one thread, or there is no more than a grain, the work is done on the calling thread, undivided; so is
+/// work that takes little longer than to wake a thread, if the others are likely asleep.
+pub fn divide<D: Divide>(work: D, grain: impl Into<Grain>) {
+    let Grain { items: grain, weight } = grain.into();
     let grains = work.length().div_ceil(grain);
     if grains <= 1 {
         return work.run();
@@ -103,7 +143,7 @@ pub fn divide<D: Divide>(work: D, grain: usize) {
     if threads == 1 {
         return work.run();
     }
-    if grains >= WORTH_WAKING || are_awake() {
+    if grains.saturating_mul(weight) >= WORTH_WAKING || are_awake() {
         // A few pieces a thread let a thread that was held up be helped by the others.
         conquer(work, grain, grains.min(PIECES_PER_THREAD * threads));
     } else {
@@ -112,7 +152,7 @@ pub fn divide<D: Divide>(work: D, grain: usize) {
     LAST_DIVIDED.set(Some(Instant::now()));
 }
 
-/// Grains of work that are worth waking a thread: it takes about twenty microseconds.
+/// Tens of microseconds of work that are worth waking a thread: it takes about twenty microseconds.
 const WORTH_WAKING: usize = 6;
 
 /// How long idle threads of a pool look for work before they sleep, about.
@@ -181,6 +221,50 @@ mod tests {
                     assert!(marks.iter().all(|&mark| mark == 1), "{threads} threads, {length} items, grain {grain}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_grain_weighs_what_its_items_cost() {
+        let grain = |items, weight| Grain { items, weight };
+        assert_eq!(Grain::of(10, 100), grain(10, 1));
+        assert_eq!(Grain::of(30, 100), grain(4, 1));
+        assert_eq!(Grain::of(700, 100), grain(1, 7));
+        assert_eq!(Grain::of(0, 100), grain(100, 1));
+        assert_eq!(Grain::from(0), grain(1, 1));
+        assert_eq!(Grain::of(700, 100).multiple_of(6), grain(6, 42));
+        assert_eq!(Grain::of(10, 100).multiple_of(6), grain(12, 1));
+        assert_eq!(Grain::of(10, 100).at_least(50), grain(50, 5));
+        assert_eq!(Grain::from(usize::MAX).multiple_of(16), grain(usize::MAX, 1));
+    }
+
+    /// Which threads do the work; each piece takes long enough for another thread to come and take the next.
+    struct Who<'a>(usize, &'a std::sync::Mutex<std::collections::HashSet<std::thread::ThreadId>>);
+
+    impl Divide for Who<'_> {
+        fn length(&self) -> usize {
+            self.0
+        }
+        fn split(self, at: usize) -> (Self, Self) {
+            (Who(at, self.1), Who(self.0 - at, self.1))
+        }
+        fn run(self) {
+            self.1.lock().unwrap().insert(std::thread::current().id());
+            std::thread::sleep(Duration::from_millis(100 * self.0 as u64));
+        }
+    }
+
+    #[test]
+    fn two_large_pieces_wake_a_thread_and_two_small_ones_do_not() {
+        let pool = Threads::new(2).unwrap();
+        for (weight, threads) in [(1000, 2), (1, 1)] {
+            let seen = Default::default();
+            pool.run(|| {
+                // Long enough for the other thread to sleep.
+                std::thread::sleep(Duration::from_millis(5));
+                divide(Who(2, &seen), Grain { items: 1, weight });
+            });
+            assert_eq!(seen.lock().unwrap().len(), threads, "{weight}");
         }
     }
 

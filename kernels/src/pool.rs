@@ -13,7 +13,7 @@ pub use max::{MaxBackward, MaxForward, max_backward, max_forward};
 
 use crate::conv::{at_least_one, at_most, product};
 use crate::error::Error;
-use crate::parallel;
+use crate::parallel::{self, Grain};
 use std::ops::Range;
 
 /// The extents of a [`Pooling`]; pairs are (rows, columns).
@@ -134,10 +134,10 @@ impl Pooling {
     }
 
     /// Rows that make a piece worth a thread, for images of `rows` rows in the result.
-    fn grain(&self, rows: usize) -> usize {
+    fn grain(&self, rows: usize) -> Grain {
         let reads = self.output_length() / self.shape.batch.max(1) * self.shape.kernel[0] * self.shape.kernel[1];
-        let grain = WORTH_A_THREAD.div_ceil((reads / rows).max(1));
-        if self.shape.batch >= 4 * parallel::current() { grain.next_multiple_of(rows) } else { grain }
+        let grain = Grain::of(reads / rows, WORTH_A_THREAD);
+        if self.shape.batch >= 4 * parallel::current() { grain.multiple_of(rows) } else { grain }
     }
 }
 

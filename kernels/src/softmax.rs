@@ -4,7 +4,7 @@ use crate::dispatch;
 use crate::error::Error;
 use crate::isa::{Isa, Kernel, Lanes, Scalar};
 use crate::math::{exp_lanes, ln_lanes};
-use crate::parallel::{self, Divide};
+use crate::parallel::{self, Divide, Grain};
 
 /// y <- x - ln(sum of exp(x)), the sum along the middle dimension of `extents`; x and y are row-major.
 ///
@@ -54,7 +54,7 @@ impl<T: Scalar> Kernel for LogSoftmax<'_, T> {
     type Output = ();
     fn run<S: Isa>(self, isa: S) {
         if !self.x.is_empty() {
-            let grain = WORTH_A_THREAD.div_ceil(self.extent * self.inner);
+            let grain = Grain::of(self.extent * self.inner, WORTH_A_THREAD);
             parallel::divide(Part { isa, sums: self }, grain);
         }
     }

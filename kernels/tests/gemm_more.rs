@@ -9,8 +9,8 @@ use lanegrad_kernels::parallel::Threads;
 use lanegrad_kernels::{Error, MatMut, MatRef, reference};
 use support::uniform;
 
-/// Small, narrow both ways, of one tile, of several blocks of the depth, small with a long depth.
-const SHAPES: [(usize, usize, usize); 9] = [
+/// Small, narrow both ways, of one tile, of several blocks of the depth, small or narrow with a long depth.
+const SHAPES: [(usize, usize, usize); 10] = [
     (1, 1, 1),
     (5, 7, 3),
     (13, 40, 33),
@@ -19,6 +19,7 @@ const SHAPES: [(usize, usize, usize); 9] = [
     (70, 1100, 90),
     (300, 20, 17),
     (33, 9000, 20),
+    (9, 5000, 9),
     (3, 90, 600),
 ];
 
@@ -171,6 +172,11 @@ fn packed_operands_may_be_empty_and_must_agree() {
     let target = MatMut::row_major(&mut c, 2, 2).unwrap();
     assert!(matches!(gemm_packed(1.0, wrong, &packed, 0.0, target, Epilogue::default()), Err(Error::Shape { .. })));
     assert_eq!(c, [6.0; 4]);
+    // No element, and more columns than can be rounded up; and too many copies of one.
+    let wide = MatRef::<f32>::with_strides(&[], 0, 0, usize::MAX, 0, 0).unwrap();
+    assert_eq!(PackedMatrix::new(wide).unwrap().shape(), (0, usize::MAX));
+    let endless = MatRef::with_strides(&[1.0_f32], 0, 1, usize::MAX, 0, 0).unwrap();
+    assert!(matches!(PackedMatrix::new(endless), Err(Error::OutOfBounds { .. })));
 }
 
 #[test]
@@ -210,7 +216,8 @@ fn batches_that_reach_outside_or_overlap_are_refused() {
     let overlap = |result: Result<BatchMut<'_, f32>, Error>| assert!(matches!(result, Err(Error::Overlap { .. })));
     overlap(BatchMut::with_strides(&mut data, 3, (2, 2), (2, 1), 3));
     overlap(BatchMut::with_strides(&mut data, 3, (2, 2), (1, 1), 6));
-    assert!(BatchMut::with_strides(&mut data, 1, (2, 2), (2, 1), 0).is_ok());
+    // More elements than can be counted, all of them one.
+    assert!(Batch::with_strides(&data, 1, (usize::MAX, 4), (0, 0), 0).is_err());
     let mut c = [1.0_f32; 8];
     let (a, b) = (Batch::row_major(&data, 2, 2, 2).unwrap(), Batch::row_major(&data, 3, 2, 2).unwrap());
     let error = gemm_batch(1.0, a, b, 0.0, BatchMut::row_major(&mut c, 2, 2, 2).unwrap()).unwrap_err();
@@ -219,8 +226,57 @@ fn batches_that_reach_outside_or_overlap_are_refused() {
 }
 
 #[test]
+fn a_batch_of_one_has_its_next_matrix_anywhere() {
+    let (a, b) = ([1.0_f32, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]);
+    for stride in [0, 2, 3, 4, 100, usize::MAX] {
+        let mut c = [1.0_f32; 5];
+        let [a, b] = [&a, &b].map(|data| Batch::with_strides(data, 1, (2, 2), (2, 1), stride).unwrap());
+        let target = BatchMut::with_strides(&mut c, 1, (2, 2), (2, 1), stride).unwrap();
+        gemm_batch(1.0, a, b, 1.0, target).unwrap();
+        assert_eq!(c, [20.0, 23.0, 44.0, 51.0, 1.0], "{stride}");
+    }
+}
+
+/// The stride along an extent of 1 leads nowhere, and may be any.
+#[test]
+fn strides_that_are_never_taken_may_be_any() {
+    for level in supported() {
+        for n in [1, 7, 40, 300] {
+            let (a, b) = ([2.0_f32; 9], vec![3.0_f32; n]);
+            let mut c = vec![1.0; 9 * n];
+            let a = MatRef::with_strides(&a, 0, 9, 1, 1, isize::MIN).unwrap();
+            let b = MatRef::with_strides(&b, 0, 1, n, isize::MAX, 1).unwrap();
+            let product = Gemm::new(1.0, a, b, 1.0, MatMut::row_major(&mut c, 9, n).unwrap()).unwrap();
+            dispatch_at(level, product).unwrap();
+            assert!(c.iter().all(|&x| x == 7.0), "{level} {n}");
+        }
+    }
+}
+
+#[test]
+fn what_is_only_scaled_keeps_its_sign_of_zero() {
+    let bits = |c: &[f64]| c.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let nothing = [f64::NAN; 6];
+    for (beta, wanted) in [(1.0, [-0.0, 0.0, 3.0, -4.0]), (2.0, [-0.0, 0.0, 6.0, -8.0]), (0.0, [0.0; 4])] {
+        for by_columns in [false, true] {
+            for depth in [0, 3] {
+                let mut c = [-0.0, 0.0, 3.0, -4.0];
+                let target = MatMut::row_major(&mut c, 2, 2).unwrap();
+                let target = if by_columns { target.transposed() } else { target };
+                let a = MatRef::row_major(&nothing[..2 * depth], 2, depth).unwrap();
+                let b = MatRef::row_major(&nothing[..2 * depth], depth, 2).unwrap();
+                lanegrad_kernels::gemm(0.0, a, b, beta, target).unwrap();
+                assert_eq!(bits(&c), bits(&wanted), "{beta} {by_columns} {depth}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_long_depth_cut_in_parts_gives_the_same_bits_for_any_number_of_threads() {
-    for (m, k, n) in [(33, 9000, 20), (64, 70_000, 64), (100, 8192, 100)] {
+    for (m, k, n) in
+        [(33, 9000, 20), (64, 70_000, 64), (100, 8192, 100), (64, 10_000, 10), (3, 4097, 50), (70, 20_001, 13)]
+    {
         for level in supported() {
             let (a, b) = (uniform::<f64>(1, m * k), uniform::<f64>(2, k * n));
             let product = Product { level, shape: (m, k, n), a: &a, b: &b, by_columns: false };

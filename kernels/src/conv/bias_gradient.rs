@@ -2,7 +2,7 @@
 
 use super::weight_gradient::{SHARDS, TOTAL_GRAIN, Total};
 use crate::isa::{Isa, Kernel, Lanes, Scalar};
-use crate::parallel::{self, Divide};
+use crate::parallel::{self, Divide, Grain};
 use crate::workspace::with_scratch;
 
 /// dbias\[f\] (+)= sum over all pixels of dy\[f\].
@@ -15,7 +15,7 @@ pub(super) fn run<S: Isa, T: Scalar>(isa: S, dy: &[T], add: bool, dbias: &mut [T
     let each = pixels.div_ceil(SHARDS).max(1);
     let shards = pixels.div_ceil(each);
     with_scratch(shards * filters, |sums: &mut [T]| {
-        let grain = super::WORTH_A_THREAD.div_ceil(each.saturating_mul(filters) * COST);
+        let grain = Grain::of(each.saturating_mul(filters).saturating_mul(COST), super::WORTH_A_THREAD);
         parallel::divide(Shards { isa, dy, filters, each, sums, first: 0 }, grain);
         parallel::divide(Total { isa, sums, length: filters, first: 0, total: dbias, add }, TOTAL_GRAIN);
     });

@@ -7,7 +7,7 @@
 use super::contraction::{Contraction, MAX_WIDTH, Sum, Tiles};
 use super::pad::Frame;
 use crate::isa::{Isa, Kernel, Lanes, Scalar};
-use crate::parallel::{self, Divide};
+use crate::parallel::{self, Divide, Grain};
 use crate::workspace::with_scratch;
 
 /// dWeights\[k, c, f\] (+)= sum over all pixels of x\[window k, c\] dy\[f\].
@@ -48,7 +48,7 @@ impl<T: Scalar> Shards<'_, T> {
         let images = self.batch.div_ceil(affordable);
         let shards = self.batch.div_ceil(images);
         let rows = self.kernel[0];
-        let grain = super::WORTH_A_THREAD.div_ceil((each * images / rows).max(1));
+        let grain = Grain::of(each * images / rows, super::WORTH_A_THREAD);
         let (length, add) = (dweights.len(), self.add);
         if shards == 1 {
             let work = Rows { isa, shards: &self, images, sums: dweights, row: length / rows, first: 0, add };

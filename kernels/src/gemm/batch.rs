@@ -6,7 +6,7 @@ use crate::dispatch;
 use crate::error::Error;
 use crate::isa::{Isa, Kernel, Scalar};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::{self, Divide};
+use crate::parallel::{self, Divide, Grain};
 
 /// Matrices of one shape to read, some stride apart; with stride 0 the same one each time.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +77,9 @@ impl<'a, T: Scalar> Batch<'a, T> {
     ) -> Result<Self, Error> {
         let places = Places { count, shape, strides, stride };
         places.check(data.len())?;
+        if count > 0 {
+            MatRef::with_strides(data, 0, shape.0, shape.1, strides.0, strides.1)?;
+        }
         Ok(Self { data, places })
     }
 
@@ -121,6 +124,8 @@ impl<'a, T: Scalar> BatchMut<'a, T> {
         if count > 1 && stride < places.span() {
             return Err(Error::Overlap { shape, strides });
         }
+        // Where there is no next one, it may be said to be anywhere.
+        let places = Places { stride: stride.max(places.span()), ..places };
         Ok(Self { data, places })
     }
 
@@ -170,7 +175,7 @@ impl<T: Scalar> Kernel for Products<'_, T> {
     fn run<S: Isa>(self, isa: S) {
         let ((m, k), n) = (self.a.places.shape, self.b.places.shape.1);
         let each = m.saturating_mul(k).saturating_mul(n).max(1);
-        parallel::divide(Part { isa, products: self, first: 0 }, WORTH_A_THREAD.div_ceil(each));
+        parallel::divide(Part { isa, products: self, first: 0 }, Grain::of(each, WORTH_A_THREAD));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::caches::caches;
 use crate::groups::groups;
 use crate::isa::{Isa, Lanes, MAX_LANES, Scalar};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::{self, Divide};
+use crate::parallel::{self, Divide, Grain};
 use crate::workspace::with_scratch;
 
 /// A part of the rows or columns of a blocked product.
@@ -29,8 +29,8 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
     /// Shares the work among threads, in pieces of a multiple of `grain`.
     ///
     /// What each of several pieces would copy for itself is copied once.
-    pub fn divide(self, grain: usize) {
-        if self.length() <= grain || parallel::current() == 1 {
+    pub fn divide(self, grain: Grain) {
+        if self.length() <= grain.items() || parallel::current() == 1 {
             return self.run();
         }
         let (a, b) = (self.operands.a, self.operands.b);

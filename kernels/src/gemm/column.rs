@@ -2,14 +2,14 @@
 
 use super::Operands;
 use crate::isa::{Isa, Kernel, Lanes, MAX_LANES, Scalar};
-use crate::parallel::{self, Divide};
+use crate::parallel::{self, Divide, Grain};
 use crate::workspace::with_scratch;
 
 /// The most rows of a tile.
 const MAX_ROWS: usize = MAX_LANES / 2;
 
 /// C <- epilogue(alpha A B + beta C), where A's rows are adjacent along the depth and B has one column.
-pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: usize) {
+pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: Grain) {
     let column = operands.b.transposed();
     if column.col_stride() == 1 {
         let column = column.row(0);

@@ -3,7 +3,7 @@
 use super::pack;
 use crate::isa::{Isa, Lanes, Scalar};
 use crate::matrix::MatRef;
-use crate::parallel::{self, Divide};
+use crate::parallel::{self, Divide, Grain};
 
 /// Bytes up to which an operand is copied as a whole: more would be read back from memory.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
@@ -56,7 +56,7 @@ pub(super) fn pack_all<S: Isa, T: Scalar>(isa: S, matrix: MatRef<'_, T>, of_a: b
     let panel = if of_a { S::GEMM_ROWS } else { S::GEMM_VECTORS * T::Lanes::<S>::COUNT };
     let (panels, blocks) = (extent.div_ceil(panel), k.div_ceil(depth));
     let copy = Copy { isa, matrix, of_a, depth, panel, panels, first: 0, count: panels * blocks, packed };
-    parallel::divide(copy, WORTH_A_THREAD.div_ceil(panel * depth));
+    parallel::divide(copy, Grain::of(panel * depth, WORTH_A_THREAD));
 }
 
 /// The copy of some micropanels: those of one block of the depth after those of the block before.

@@ -173,7 +173,7 @@ impl<T: Scalar> Tile<T> {
                 unsafe { T::Lanes::<S>::load(isa, source) }
             };
             if AHEAD > 0 {
-                isa.prefetch(source.wrapping_offset(AHEAD * self.b_stride));
+                isa.prefetch(source.wrapping_offset(AHEAD.wrapping_mul(self.b_stride)));
             }
         }
         for (i, sum) in sums.iter_mut().enumerate() {

@@ -6,8 +6,9 @@
 //! across the vectors of a whole row of C at once.
 
 use super::{Operands, pack};
+use crate::groups::groups;
 use crate::isa::{Isa, Lanes, MAX_LANES, Scalar, TileKernel};
-use crate::parallel::{self, Divide};
+use crate::parallel::{self, Divide, Grain};
 use crate::workspace::with_scratch;
 
 /// The most columns of B.
@@ -16,6 +17,10 @@ pub(super) const COLUMNS: usize = 16;
 const MAX_ROWS: usize = 8;
 /// Vectors of a half of C's columns that are added up together.
 const MAX_PAIRS: usize = COLUMNS / 2;
+
+/// The longest depth of a copy of B: with the rows of A that it meets it fits most second-level caches. A longer one is cut, in
+/// the same places whatever the caches and threads are, as an element's bits depend on it.
+const DEPTH: usize = 4096;
 
 /// Multiply-adds that adding up the sums of a row costs, about.
 const REDUCTION: usize = 12;
@@ -30,9 +35,9 @@ pub(super) fn pays<S: Isa, T: Scalar>(n: usize, k: usize) -> bool {
 /// C <- epilogue(alpha A B + beta C), where A's rows are adjacent along the depth and B is narrow.
 ///
 /// Each thread copies B for itself: what another core has just written takes longer to arrive.
-pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: usize) {
+pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: Grain) {
     let rows = operands.a.rows();
-    let grain = if rows > grain { grain.max(rows.div_ceil(parallel::current())) } else { grain };
+    let grain = if rows > grain.items() { grain.at_least(rows.div_ceil(parallel::current())) } else { grain };
     parallel::divide(NarrowProduct { isa, operands }, grain);
 }
 
@@ -52,19 +57,28 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
     }
 
     fn run(self) {
-        let b = self.operands.b;
-        with_scratch(pack::pairs_length::<S, T>(b), |pairs: &mut [T]| {
-            pack::pack_pairs::<S, T>(b, pairs);
-            self.tiles(pairs);
+        let Self { isa, operands: Operands { alpha, a, b, beta, mut c, epilogue } } = self;
+        let (k, cols) = b.shape();
+        let longest = super::part(b, 0, k.min(DEPTH), 0, cols);
+        with_scratch(pack::pairs_length::<S, T>(longest), |pairs: &mut [T]| {
+            for (first, depth) in groups(k, DEPTH) {
+                let (a, b) = (super::part(a, 0, a.rows(), first, depth), super::part(b, first, depth, 0, cols));
+                let beta = if first == 0 { beta } else { T::ONE };
+                let pairs = &mut pairs[..pack::pairs_length::<S, T>(b)];
+                pack::pack_pairs::<S, T>(b, pairs);
+                let operands = Operands { alpha, a, b, beta, c: c.reborrow(), epilogue: Default::default() };
+                NarrowProduct { isa, operands }.tiles(pairs);
+            }
         });
+        epilogue.apply(isa, c);
     }
 }
 
 impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
-    /// The tiles of all rows; `b` holds B in pairs of columns.
+    /// The tiles of all rows, without the epilogue; `b` holds B in pairs of columns.
     fn tiles(self, b: &[T]) {
         let Self { isa, operands } = self;
-        let Operands { alpha, a, beta, mut c, epilogue, .. } = operands;
+        let Operands { alpha, a, beta, mut c, .. } = operands;
         let (m, cols) = c.shape();
         let pairs = cols.div_ceil(2);
         let height = S::PAIR_ROWS[pairs];
@@ -96,7 +110,6 @@ impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
                 });
             }
         }
-        epilogue.apply(isa, c);
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Operands, WORTH_A_THREAD, check, finish_trivial, is_trivial, packs_a
 use crate::aligned::AlignedVec;
 use crate::dispatch;
 use crate::error::Error;
-use crate::isa::{Isa, Kernel, Level, Scalar};
+use crate::isa::{Isa, Kernel, Lanes, Level, Scalar};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::Divide;
 
@@ -60,7 +60,8 @@ impl<T: Scalar> Kernel for Pack<'_, T> {
     fn run<S: Isa>(self, isa: S) -> Self::Output {
         let b = self.0;
         let (k, n) = b.shape();
-        let length = common::padded::<S, T>(n).saturating_mul(k);
+        let padded = n.checked_next_multiple_of(T::Lanes::<S>::COUNT);
+        let length = if k == 0 { 0 } else { padded.map_or(usize::MAX, |padded| padded.saturating_mul(k)) };
         let mut data = AlignedVec::default();
         data.try_resize(length).map_err(|_| Error::OutOfBounds {
             shape: b.shape(),

@@ -5,7 +5,7 @@
 use super::Operands;
 use crate::isa::{Isa, Kernel, Lanes, Scalar};
 use crate::matrix::MatRef;
-use crate::parallel::{self, Divide};
+use crate::parallel::{self, Divide, Grain};
 use crate::workspace::with_scratch;
 
 /// Bytes of the sums that are added to at a time: a quarter of the smallest first-level cache.
@@ -29,7 +29,7 @@ pub(super) fn pays<T: Scalar>(b: MatRef<'_, T>) -> bool {
 }
 
 /// C <- epilogue(alpha A B + beta C), where A and C have one row and B's columns are adjacent.
-pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: usize) {
+pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: Grain) {
     parallel::divide(RowProduct { isa, operands }, grain);
 }
 

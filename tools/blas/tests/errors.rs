@@ -1,4 +1,4 @@
-//! Wrong arguments, as a C program sees them that is linked with the library.
+//! Wrong arguments, and the end of the process, as a C program sees them that is linked with the library.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -58,4 +58,11 @@ fn without_a_handler_there_is_one_line() {
         assert_succeeds(&output);
         assert_eq!(String::from_utf8_lossy(&output.stderr), told);
     }
+}
+
+#[test]
+fn products_are_computed_until_the_process_is_gone() {
+    let output = run("at_exit.c", &[], &["-llanegrad_blas"]);
+    assert_succeeds(&output);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n");
 }
