@@ -350,6 +350,9 @@ const NARROW: usize = 16;
 const REUSES: [usize; 3] = [3, 24, 6];
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
+/// Columns of C, and elements of a row of A, from which on even such an A pays for a copy where it is of `f64` and a core has sixteen
+/// registers: measured on AVX2, 1.02 times as fast at 1024 cubed, 1.07 at 2048.
+const LONG_A: usize = 768;
 
 /// The way that a product takes, and whether its operands are transposed for it: C's columns are adjacent if possible.
 fn choose<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> (Path, bool) {
@@ -390,13 +393,13 @@ fn blocked<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Path {
         _ => REUSES[2],
     };
     let pack_b = b.col_stride() != 1 || a.rows().div_ceil(tile_rows::<S, T>(a)) > reuses;
-    Path::Blocked { pack_a: packs_a(a, n), pack_b }
+    Path::Blocked { pack_a: packs_a::<S, T>(a, n), pack_b }
 }
 
 /// Whether a copy of A pays where C has `n` columns.
-fn packs_a<T: Scalar>(a: MatRef<'_, T>, n: usize) -> bool {
+fn packs_a<S: Isa, T: Scalar>(a: MatRef<'_, T>, n: usize) -> bool {
     match (a.row_stride(), a.col_stride()) {
-        (_, 1) => false,
+        (_, 1) => S::UNROLL > 1 && size_of::<T>() > size_of::<f32>() && n.min(a.cols()) >= LONG_A,
         (1, _) => n > PACKED_A,
         _ => true,
     }

@@ -99,8 +99,8 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     const GEMM_ROWS: usize;
     /// Vectors in a row of the GEMM micro-tile (NR = this many times the lane count).
     const GEMM_VECTORS: usize;
-    /// Steps of the depth that a GEMM micro-kernel of `f32` takes in one go, and of `f64` half as many. Where a step is few
-    /// instructions, those that count steps are many among them, and a core may share its front end with another thread.
+    /// Steps of the depth that a GEMM micro-kernel takes in one go. Where a step is few instructions, those that count steps
+    /// are many among them, and a core may share its front end with another thread.
     const UNROLL: usize;
     /// Samples of the score micro-tile.
     const SCORE_ROWS: usize;

@@ -17,9 +17,10 @@ fn b_block_bytes() -> usize {
     caches().second / 4 * 3
 }
 
-/// Bytes of A's block: an eighth of the third-level cache, which others may share, but no less than all of the second-level one.
+/// Bytes of A's block: an eighth of the third-level cache, which others may share, but no less than all of the second-level one, and no
+/// more than three times that: with as many rows of C it would take more pages than a processor keeps the addresses of.
 fn a_block_bytes() -> usize {
-    (caches().third / 8).max(caches().second)
+    (caches().third / 8).clamp(caches().second, 3 * caches().second)
 }
 
 /// Extents of the blocks: KC, MC, NC.

@@ -115,8 +115,8 @@ impl<T: Scalar> Tile<T> {
         let step = if ACROSS { stride } else { 1 };
         let mut b = self.b;
         let mut sums = [[T::Lanes::<S>::splat(isa, T::ZERO); VECTORS]; ROWS];
-        // More of `f64`, or the mask of a cut vector beside, and the registers do not hold what the compiler reads early.
-        let unroll = if CUT { 1 } else { (S::UNROLL * size_of::<f32>() / size_of::<T>()).max(1) };
+        // With the mask of a cut vector beside, the registers do not hold what the compiler reads early.
+        let unroll = if CUT { 1 } else { S::UNROLL };
         let mut left = self.depth;
         while left >= unroll {
             for u in 0..unroll as isize {

@@ -111,7 +111,7 @@ impl<T: Scalar> Kernel for PackedProduct<'_, T> {
         }
         let (m, n) = operands.c.shape();
         let k = operands.a.cols();
-        let pack_a = packs_a(operands.a, n);
+        let pack_a = packs_a::<S, T>(operands.a, n);
         let blocking = Blocking::new::<S, T>(k, pack_a, true);
         let along_rows = m >= n;
         let common = Common::whole_b::<S>(self.1, n);
