@@ -262,7 +262,7 @@ fn product<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
         Path::Row => row::run(isa, operands, if is_small { n.into() } else { grain(k) }),
         Path::Narrow => narrow::run(isa, operands, if is_small { m.into() } else { grain(n * k) }),
         Path::Blocked { pack_a, pack_b } => {
-            let (blocking, common) = (Blocking::new::<S, T>(k, pack_a, pack_b), Common::Neither);
+            let (blocking, common) = (Blocking::new::<S, T>(k, pack_a), Common::Neither);
             // Cut the longer side.
             let along_rows = m >= n;
             let product = Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common };
@@ -284,7 +284,7 @@ fn limited<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, limits: Limits)
         _ => (true, true),
     };
     let ((m, n), k) = (operands.c.shape(), operands.a.cols());
-    let blocking = Blocking::new::<S, T>(k, pack_a, pack_b).limited::<S, T>(limits);
+    let blocking = Blocking::new::<S, T>(k, pack_a).limited::<S, T>(limits);
     let along_rows = m >= n;
     let step = if along_rows { S::GEMM_ROWS } else { S::GEMM_VECTORS * T::Lanes::<S>::COUNT };
     Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common: Common::Neither }.divide(step.into());

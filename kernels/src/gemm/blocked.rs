@@ -58,7 +58,8 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
         let Operands { alpha, a, b, beta, mut c, epilogue } = operands;
         let (m, n) = c.shape();
         let k = a.cols();
-        let block_cols = blocking.equal_cols::<S, T>(n);
+        // What is read once need not stay near.
+        let block_cols = if pack_b || m > S::GEMM_ROWS { blocking.equal_cols::<S, T>(n) } else { n };
         for i in (0..m).step_by(blocking.rows) {
             let rows = blocking.rows.min(m - i);
             for p in (0..k).step_by(blocking.depth) {

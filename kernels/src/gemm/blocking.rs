@@ -39,16 +39,16 @@ impl Blocking {
         if k <= deepest { k.max(1) } else { k.div_ceil(k.div_ceil(deepest)) }
     }
 
-    /// The blocks of a product of depth `k`, of which A and B may be copied: what is read where it lies is not cut.
+    /// The blocks of a product of depth `k`, of which A may be copied: an A that is read where it lies has all rows in one block. B's
+    /// blocks are as large whether it is copied or not: the second row of tiles is to find near what the first has fetched.
     ///
     /// KC decides in which order an element's products are added, so it follows from level, type and `k` alone.
-    pub fn new<S: Isa, T: Scalar>(k: usize, pack_a: bool, pack_b: bool) -> Self {
+    pub fn new<S: Isa, T: Scalar>(k: usize, pack_a: bool) -> Self {
         let size = size_of::<T>();
         let depth = Self::depth::<S, T>(k);
         let tile_cols = S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
         let rows = if pack_a { multiple_below(a_block_bytes() / (depth * size), S::GEMM_ROWS) } else { usize::MAX };
-        let cols =
-            if pack_b { multiple_below(b_block_bytes() / (depth * size), tile_cols).min(4096) } else { usize::MAX };
+        let cols = multiple_below(b_block_bytes() / (depth * size), tile_cols).min(4096);
         Self { depth, rows, cols }
     }
 

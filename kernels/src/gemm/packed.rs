@@ -70,7 +70,7 @@ impl<T: Scalar> Kernel for Pack<'_, T> {
             offset: 0,
         })?;
         if length > 0 {
-            common::pack_all(isa, b, false, Blocking::new::<S, T>(k, false, true).depth, &mut data);
+            common::pack_all(isa, b, false, Blocking::new::<S, T>(k, false).depth, &mut data);
         }
         Ok(data)
     }
@@ -112,7 +112,7 @@ impl<T: Scalar> Kernel for PackedProduct<'_, T> {
         let (m, n) = operands.c.shape();
         let k = operands.a.cols();
         let pack_a = packs_a::<S, T>(operands.a, n);
-        let blocking = Blocking::new::<S, T>(k, pack_a, true);
+        let blocking = Blocking::new::<S, T>(k, pack_a);
         let along_rows = m >= n;
         let common = Common::whole_b::<S>(self.1, n);
         let product = Blocked { isa, operands, blocking, pack_a, pack_b: true, along_rows, common };

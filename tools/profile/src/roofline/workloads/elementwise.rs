@@ -11,15 +11,16 @@ use lanegrad::kernels::softmax::log_softmax;
 
 /// All of them, in the order of the table.
 pub fn makers() -> Vec<Maker> {
-    let mut makers: Vec<Maker> = Vec::new();
-    makers.push(Box::new(|| Ok(elementwise("add", 1.0, Add))));
-    makers.push(Box::new(|| Ok(elementwise("multiply", 1.0, Multiply))));
-    makers.push(Box::new(|| Ok(scaled_sum())));
-    makers.push(Box::new(|| Ok(one_operand("relu", 1.0, |x, y| map(Relu, [x], y)))));
-    makers.push(Box::new(|| Ok(one_operand("exp", EXP_OPERATIONS, math::exp))));
-    makers.push(Box::new(|| Ok(one_operand("ln", LN_OPERATIONS, |x, y| map(Ln, [x], y)))));
-    makers.push(Box::new(|| Ok(softmax())));
-    makers
+    let makers: [Maker; 7] = [
+        Box::new(|| Ok(elementwise("add", 1.0, Add))),
+        Box::new(|| Ok(elementwise("multiply", 1.0, Multiply))),
+        Box::new(|| Ok(scaled_sum())),
+        Box::new(|| Ok(one_operand("relu", 1.0, |x, y| map(Relu, [x], y)))),
+        Box::new(|| Ok(one_operand("exp", EXP_OPERATIONS, math::exp))),
+        Box::new(|| Ok(one_operand("ln", LN_OPERATIONS, |x, y| map(Ln, [x], y)))),
+        Box::new(|| Ok(softmax())),
+    ];
+    makers.into()
 }
 
 #[derive(Clone, Copy)]
