@@ -350,8 +350,8 @@ const NARROW: usize = 16;
 const REUSES: [usize; 3] = [3, 24, 6];
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
-/// Columns of C, and elements of a row of A, from which on even such an A pays for a copy where it is of `f64` and a core has sixteen
-/// registers: measured on AVX2, 1.02 times as fast at 1024 cubed, 1.07 at 2048.
+/// Columns of C, and elements of a row of A, from which on even such an A pays for a copy where it is of `f64`, at the level that
+/// unrolls its tiles, AVX2: 1.02 times as fast at 1024 cubed, 1.07 at 2048.
 const LONG_A: usize = 768;
 
 /// The way that a product takes, and whether its operands are transposed for it: C's columns are adjacent if possible.

@@ -45,7 +45,9 @@ pub fn run(options: &TrainOptions) -> Result<()> {
     let own_folder = options.resume.as_deref().map(folder_of);
     let mut results = Results::open(&options.run)?;
     let store = Store::open(results.output.path())?;
-    if options.run.out != own_folder {
+    // However it was spelled: both are there by now.
+    let place = |folder: &Path| std::fs::canonicalize(folder).ok();
+    if own_folder.as_deref().and_then(place) != place(results.output.path()) {
         files::check_free(&results.output, options.overwrite)?;
     }
 

@@ -359,6 +359,7 @@ fn an_interrupted_download_says_how_to_go_on() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{message}");
     let last = message.lines().last().unwrap_or_default();
+    assert!(message.lines().rev().skip(1).all(|line| line.starts_with("stopping when ")), "{message}");
     assert!(last.starts_with("interrupted after ") && last.contains("goes on from there"), "{message}");
     let kept = fs::read(directory.path().join(PART)).unwrap();
     assert!(kept.len() >= 3000 && kept.len() < whole.len() && whole.starts_with(&kept));

@@ -164,6 +164,7 @@ fn it_does_not_matter_where_a_run_is_cut() {
         assert_eq!(timeless(folder.path(), "whole"), timeless(folder.path(), "cut"), "after step {steps}");
     }
     // Epochs are steps too, and a run that is over can be resumed: it writes its files again.
+    succeeds(folder.path(), "--resume cut/checkpoint.safetensors --out ./cut");
     succeeds(folder.path(), "--resume cut/checkpoint.safetensors --epochs 3 --out again");
     let [mut whole, mut again] = ["whole", "again"].map(|out| timeless(folder.path(), out));
     let commands = [&mut whole, &mut again].map(|report| report["reproduce"].take());
@@ -356,6 +357,7 @@ fn an_interrupted_run_says_how_to_go_on() {
         // On a busy machine the step may take so long that a line says why nothing happens.
         let last = &message[message.trim_end().rfind('\n').map_or(0, |end| end + 1)..];
         assert!(last.starts_with(start) && last.ends_with(end), "{message}");
+        assert!(message.lines().rev().skip(1).all(|line| line.starts_with("stopping when ")), "{message}");
         let step: u64 = last[start.len()..last.len() - end.len()].parse().unwrap();
         // Only what was trained when the signal came is trained.
         let printed =
