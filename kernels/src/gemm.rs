@@ -345,13 +345,13 @@ enum Path {
 
 /// A side of C this short is served by at most two micro-tiles.
 const NARROW: usize = 16;
-/// Rows of micro-tiles from which on a copy of B pays: where B's rows share a cache set, where its block fills more than a quarter of
-/// the second-level cache, and where that does not hold it.
-const REUSES: [usize; 3] = [3, 24, 6];
+/// Rows of micro-tiles beyond which a copy of B pays: where its block cannot stay in the second-level cache, where its rows share a set of
+/// the first-level cache, where its block fills more than a quarter of the second-level cache, and where that does not hold it.
+const REUSES: [usize; 4] = [1, 3, 24, 6];
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
-/// Columns of C, and elements of a row of A, from which on even such an A pays for a copy where it is of `f64`, at the level that
-/// unrolls its tiles, AVX2: 1.02 times as fast at 1024 cubed, 1.07 at 2048.
+/// Columns of C, and elements of a row of A, from which on an A whose rows are adjacent along the depth pays for a copy, too, at the
+/// level that unrolls its tiles, AVX2: 1.02 to 1.05 times as fast at 1024 cubed, 1.07 at 2048.
 const LONG_A: usize = 768;
 
 /// The way that a product takes, and whether its operands are transposed for it: C's columns are adjacent if possible.
@@ -385,12 +385,14 @@ fn choose<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> (Path, bool) {
 /// The blocked way, with copies of A and B where they pay.
 fn blocked<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Path {
     let (k, n) = b.shape();
-    let bytes = Blocking::depth::<S, T>(k).saturating_mul(n).saturating_mul(size_of::<T>());
+    let depth = Blocking::depth::<S, T>(k);
+    let bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
     let reuses = match bytes {
-        _ if is_thrashing(b) => REUSES[0],
+        _ if leaves_the_second_cache(b, depth) => REUSES[0],
+        _ if is_thrashing(b) => REUSES[1],
         bytes if bytes <= caches().second / 4 => usize::MAX,
-        bytes if bytes <= caches().second => REUSES[1],
-        _ => REUSES[2],
+        bytes if bytes <= caches().second => REUSES[2],
+        _ => REUSES[3],
     };
     let pack_b = b.col_stride() != 1 || a.rows().div_ceil(tile_rows::<S, T>(a)) > reuses;
     Path::Blocked { pack_a: packs_a::<S, T>(a, n), pack_b }
@@ -399,7 +401,7 @@ fn blocked<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Path {
 /// Whether a copy of A pays where C has `n` columns.
 fn packs_a<S: Isa, T: Scalar>(a: MatRef<'_, T>, n: usize) -> bool {
     match (a.row_stride(), a.col_stride()) {
-        (_, 1) => S::UNROLL > 1 && size_of::<T>() > size_of::<f32>() && n.min(a.cols()) >= LONG_A,
+        (_, 1) => S::UNROLL > 1 && n.min(a.cols()) >= LONG_A,
         (1, _) => n > PACKED_A,
         _ => true,
     }
@@ -409,6 +411,14 @@ fn packs_a<S: Isa, T: Scalar>(a: MatRef<'_, T>, n: usize) -> bool {
 fn is_thrashing<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
     let row_bytes = matrix.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
     matrix.rows() > 2 * caches().first_ways && row_bytes.is_multiple_of(4096)
+}
+
+/// Whether `depth` rows do not fit the second-level cache together, however short they are: rows a multiple of a large power of two apart
+/// share a few of its sets.
+fn leaves_the_second_cache<T: Scalar>(matrix: MatRef<'_, T>, depth: usize) -> bool {
+    let row_bytes = matrix.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
+    let apart = 1_usize.checked_shl(row_bytes.trailing_zeros()).unwrap_or(0);
+    depth.saturating_mul(apart) > caches().second
 }
 
 /// Rows of a micro-tile whose A is read where it lies: at most MR.

@@ -129,6 +129,9 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     /// `run::<S, rows, vectors>`.
     fn gemm_tile<K: TileKernel>(self, rows: usize, vectors: usize, kernel: K) -> K::Output;
 
+    /// Runs a GEMM micro-kernel as `run::<S, GEMM_ROWS, GEMM_VECTORS>`.
+    fn whole_gemm_tile<K: TileKernel>(self, kernel: K) -> K::Output;
+
     /// Runs a score micro-kernel for `rows` of 1 or `SCORE_ROWS` and `classes` in `1..=SCORE_CLASSES`, as
     /// `run::<S, rows, classes>`.
     fn score_tile<K: TileKernel>(self, rows: usize, classes: usize, kernel: K) -> K::Output;

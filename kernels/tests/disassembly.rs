@@ -107,10 +107,11 @@ fn tiles_stay_in_registers_and_everything_is_inlined() {
     let functions = assembly();
     let trampolines: Vec<&Function> = functions.iter().filter(|f| f.name.contains("::trampoline::<")).collect();
     // Per level: 24, 12 and 8 GEMM tiles of two types, for an A that is across or not, and again for a last vector that is cut
-    // where there are masks; 4 wide tiles and 8 of pairs of columns, of two types; 10, 10 and 8 tiles of dot products and as many gradient tiles of f32 on
+    // where there are masks; one of dense panels for each A; 4 wide tiles and 8 of pairs of columns, of two types; 10, 10 and 8 tiles of dot products and as many gradient tiles of f32 on
     // floats and bytes; the GEMM's tiles for convolutions of f32.
     for (kernel, wanted) in [
         ("MicroKernel", 8 * (24 + 12) + 4 * 8),
+        ("DenseKernel", 2 * 3 * 2),
         ("WideKernel", 2 * 3 * 4),
         ("PairTile", 2 * 3 * 8),
         ("WholeVectors", 2 * 28),
@@ -160,7 +161,7 @@ fn check_tile(kernel: &str, function: &Function, products: usize) {
     assert_eq!(fused, wanted, "fused multiply-adds of {}", function.name);
     for line in inner {
         // The classifier's tiles have more row pointers than there are general registers: those may be reloaded.
-        let pointer = kernel != "MicroKernel" && !uses_vectors(line);
+        let pointer = !["MicroKernel", "DenseKernel"].contains(&kernel) && !uses_vectors(line);
         // The mask of a cut vector is the seventeenth of sixteen registers at one level: it may be reloaded.
         let target = line.rsplit(", ").next().unwrap_or(line);
         let mask = function.name.contains(", true>") && !touches_stack(target);

@@ -3,7 +3,7 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
-use super::microkernel::{MicroKernel, PanelOfA, Tile, WideKernel};
+use super::microkernel::{DenseKernel, MicroKernel, PanelOfA, Tile, WideKernel};
 use super::pack;
 use super::{Operands, part, tile_rows};
 use crate::caches::caches;
@@ -294,10 +294,11 @@ fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool) {
             };
         }
     }
-    if tile.a.across {
-        isa.gemm_tile(rows, vectors, MicroKernel::<T, true, false>(tile))
-    } else {
-        isa.gemm_tile(rows, vectors, MicroKernel::<T, false, false>(tile))
+    match (tile.a.across, tile.is_dense::<S>()) {
+        (true, true) => isa.whole_gemm_tile(DenseKernel::<T, true>(tile)),
+        (false, true) => isa.whole_gemm_tile(DenseKernel::<T, false>(tile)),
+        (true, false) => isa.gemm_tile(rows, vectors, MicroKernel::<T, true, false>(tile)),
+        (false, false) => isa.gemm_tile(rows, vectors, MicroKernel::<T, false, false>(tile)),
     }
 }
 

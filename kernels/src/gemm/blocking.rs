@@ -8,9 +8,11 @@ use super::Limits;
 use crate::caches::caches;
 use crate::isa::{Isa, Lanes, Scalar};
 
-/// Bytes of A's micropanel: what of a 32 KiB first-level cache is left when B's rows stream through it. The same on every machine,
+/// Bytes of A's micropanel at most: what of a 32 KiB first-level cache is left when B's rows stream through it. The same on every machine,
 /// since KC decides in which order products are added.
 const A_PANEL_BYTES: usize = 24 * 1024;
+/// KC at most: where micropanels are low, as at AVX2, deeper ones gain nothing, and B's block would have few columns.
+const DEEPEST: usize = 512;
 
 /// Bytes of B's block: three quarters of the second-level cache.
 fn b_block_bytes() -> usize {
@@ -35,7 +37,7 @@ impl Blocking {
     /// KC for a product of depth `k`.
     #[inline(always)]
     pub fn depth<S: Isa, T: Scalar>(k: usize) -> usize {
-        let deepest = A_PANEL_BYTES / (S::GEMM_ROWS * size_of::<T>());
+        let deepest = (A_PANEL_BYTES / (S::GEMM_ROWS * size_of::<T>())).min(DEEPEST);
         if k <= deepest { k.max(1) } else { k.div_ceil(k.div_ceil(deepest)) }
     }
 

@@ -47,19 +47,31 @@ impl<T: Scalar, const ACROSS: bool, const CUT: bool> TileKernel for MicroKernel<
 
     #[inline(always)]
     fn run<S: Isa, const ROWS: usize, const VECTORS: usize>(self, isa: S) {
-        if self.0.is_far {
-            // The next tile is on its way while this one is computed.
-            for i in 0..ROWS {
-                let line = self.0.next.wrapping_offset(i as isize * self.0.c_stride);
-                for v in 0..VECTORS {
-                    isa.prefetch(line.wrapping_add(v * T::Lanes::<S>::COUNT));
-                }
-            }
-        }
+        self.0.prefetch_next::<S, ROWS, VECTORS>(isa);
         // SAFETY: whoever makes a `MicroKernel` promises `depth` steps of `ROWS` rows of A and of `VECTORS` vectors of B, and
         // the tile of C.
         unsafe {
-            let sums = self.0.accumulate::<S, ACROSS, CUT, 0, ROWS, VECTORS>(isa);
+            let sums = self.0.accumulate::<S, ACROSS, CUT, false, 0, ROWS, VECTORS>(isa);
+            self.0.write(isa, sums);
+        }
+    }
+}
+
+/// Computes a whole tile of packed panels: as a [`MicroKernel`], but the strides are constants, which leaves a step with nothing but its
+/// loads and multiply-adds.
+///
+/// Whoever makes one promises what a `MicroKernel` needs, and that the tile [is dense](Tile::is_dense).
+pub(super) struct DenseKernel<'a, T, const ACROSS: bool>(pub &'a Tile<T>);
+
+impl<T: Scalar, const ACROSS: bool> TileKernel for DenseKernel<'_, T, ACROSS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa, const ROWS: usize, const VECTORS: usize>(self, isa: S) {
+        self.0.prefetch_next::<S, ROWS, VECTORS>(isa);
+        // SAFETY: as for a `MicroKernel`; the strides are those of whole panels by the contract.
+        unsafe {
+            let sums = self.0.accumulate::<S, ACROSS, false, true, 0, ROWS, VECTORS>(isa);
             self.0.write(isa, sums);
         }
     }
@@ -79,7 +91,7 @@ impl<T: Scalar> TileKernel for WideKernel<'_, T> {
     fn run<S: Isa, const ROWS: usize, const VECTORS: usize>(self, isa: S) {
         // SAFETY: as for a `MicroKernel`.
         unsafe {
-            let sums = self.0.accumulate::<S, false, false, AHEAD, ROWS, VECTORS>(isa);
+            let sums = self.0.accumulate::<S, false, false, false, AHEAD, ROWS, VECTORS>(isa);
             self.0.write(isa, sums);
         }
     }
@@ -92,6 +104,29 @@ impl<T: Scalar> Tile<T> {
         self.c.wrapping_offset(i as isize * self.c_stride)
     }
 
+    /// Whether B, and A if its rows are adjacent, are whole panels of a copy: their strides are the tile's extents.
+    #[inline(always)]
+    pub fn is_dense<S: Isa>(&self) -> bool {
+        let (rows, cols) = (S::GEMM_ROWS, S::GEMM_VECTORS * T::Lanes::<S>::COUNT);
+        // What most often is not so comes first.
+        self.b_stride == cols as isize
+            && (self.rows, self.cols) == (rows, cols)
+            && (!self.a.across || self.a.stride == rows as isize)
+    }
+
+    /// Asks for the next tile of a C that lies far out: it is on its way while this one is computed.
+    #[inline(always)]
+    fn prefetch_next<S: Isa, const ROWS: usize, const VECTORS: usize>(&self, isa: S) {
+        if self.is_far {
+            for i in 0..ROWS {
+                let line = self.next.wrapping_offset(i as isize * self.c_stride);
+                for v in 0..VECTORS {
+                    isa.prefetch(line.wrapping_add(v * T::Lanes::<S>::COUNT));
+                }
+            }
+        }
+    }
+
     /// The sums over the depth: `sums[i][v]` is row i of A times vector v of B, whose rows are asked for `AHEAD` steps before.
     ///
     /// # Safety
@@ -101,6 +136,7 @@ impl<T: Scalar> Tile<T> {
         S,
         const ACROSS: bool,
         const CUT: bool,
+        const DENSE: bool,
         const AHEAD: isize,
         const ROWS: usize,
         const VECTORS: usize,
@@ -112,7 +148,12 @@ impl<T: Scalar> Tile<T> {
         S: Isa,
     {
         let PanelOfA { first: mut a, stride, .. } = self.a;
-        let step = if ACROSS { stride } else { 1 };
+        let step = match (ACROSS, DENSE) {
+            (true, true) => ROWS as isize,
+            (true, false) => stride,
+            (false, _) => 1,
+        };
+        let b_stride = if DENSE { (VECTORS * T::Lanes::<S>::COUNT) as isize } else { self.b_stride };
         let mut b = self.b;
         let mut sums = [[T::Lanes::<S>::splat(isa, T::ZERO); VECTORS]; ROWS];
         // With the mask of a cut vector beside, the registers do not hold what the compiler reads early.
@@ -120,20 +161,20 @@ impl<T: Scalar> Tile<T> {
         let mut left = self.depth;
         while left >= unroll {
             for u in 0..unroll as isize {
-                let (a, b) = (a.wrapping_offset(u * step), b.wrapping_offset(u * self.b_stride));
+                let (a, b) = (a.wrapping_offset(u * step), b.wrapping_offset(u * b_stride));
                 // SAFETY: at least `unroll` steps are left.
                 unsafe { self.step::<S, ACROSS, CUT, AHEAD, ROWS, VECTORS>(isa, a, b, &mut sums) };
             }
             left -= unroll;
             a = a.wrapping_offset(unroll as isize * step);
-            b = b.wrapping_offset(unroll as isize * self.b_stride);
+            b = b.wrapping_offset(unroll as isize * b_stride);
         }
         while left > 0 {
             // SAFETY: at least one step is left.
             unsafe { self.step::<S, ACROSS, CUT, AHEAD, ROWS, VECTORS>(isa, a, b, &mut sums) };
             left -= 1;
             a = a.wrapping_offset(step);
-            b = b.wrapping_offset(self.b_stride);
+            b = b.wrapping_offset(b_stride);
         }
         sums
     }

@@ -25,18 +25,20 @@ pub(super) fn pack_a<S: Isa, T: Scalar>(isa: S, a: MatRef<'_, T>, packed: &mut [
     for first in (0..rest.rows()).step_by(S::GEMM_ROWS) {
         let height = S::GEMM_ROWS.min(rest.rows() - first);
         let (target, others) = packed.split_at_mut(height * depth);
-        pack_panel(rest.split_rows(first).1.split_rows(height).0, target);
+        pack_panel(isa, rest.split_rows(first).1.split_rows(height).0, target);
         packed = others;
     }
 }
 
-fn pack_panel<T: Scalar>(a: MatRef<'_, T>, target: &mut [T]) {
+fn pack_panel<S: Isa, T: Scalar>(isa: S, a: MatRef<'_, T>, target: &mut [T]) {
     let (height, depth) = a.shape();
     if a.row_stride() == 1 {
         let columns = a.transposed();
         for (p, line) in target.chunks_exact_mut(height).enumerate() {
             line.copy_from_slice(columns.row(p));
         }
+    } else if a.col_stride() == 1 {
+        transpose(isa, a, height, target);
     } else {
         for p in 0..depth {
             for i in 0..height {
@@ -123,8 +125,17 @@ const BLOCK: usize = 4;
 /// Writes column p of `source`, whose rows' elements are adjacent, to `target` from `p apart` on.
 fn transpose<S: Isa, T: Scalar>(isa: S, source: MatRef<'_, T>, apart: usize, target: &mut [T]) {
     let (rows, cols) = source.shape();
-    let whole_rows = rows / BLOCK * BLOCK;
-    for i in (0..whole_rows).step_by(BLOCK) {
+    if rows < BLOCK {
+        for i in 0..rows {
+            for (p, &x) in source.row(i).iter().enumerate() {
+                target[p * apart + i] = x;
+            }
+        }
+        return;
+    }
+    for i in (0..rows).step_by(BLOCK) {
+        // The last block overlaps the one before it: it writes the same again.
+        let i = i.min(rows - BLOCK);
         let lines: [&[T]; BLOCK] = std::array::from_fn(|r| source.row(i + r));
         let [a, b, c, d] = lines.map(|line| line.as_chunks::<BLOCK>().0);
         let blocks = a.iter().zip(b).zip(c).zip(d);
@@ -143,11 +154,6 @@ fn transpose<S: Isa, T: Scalar>(isa: S, source: MatRef<'_, T>, apart: usize, tar
             for (r, line) in lines.iter().enumerate() {
                 target[p * apart + i + r] = line[p];
             }
-        }
-    }
-    for i in whole_rows..rows {
-        for (p, &x) in source.row(i).iter().enumerate() {
-            target[p * apart + i] = x;
         }
     }
 }

@@ -88,6 +88,10 @@ impl Isa for Avx2 {
         }
     }
 
+    fn whole_gemm_tile<K: TileKernel>(self, kernel: K) -> K::Output {
+        self.vectorize(Tile::<K, 6, 2>(kernel))
+    }
+
     fn score_tile<K: TileKernel>(self, rows: usize, classes: usize, kernel: K) -> K::Output {
         match (rows, classes) {
             (1, 1) => self.vectorize(Tile::<K, 1, 1>(kernel)),

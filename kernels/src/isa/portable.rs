@@ -62,6 +62,10 @@ impl Isa for Portable {
         }
     }
 
+    fn whole_gemm_tile<K: TileKernel>(self, kernel: K) -> K::Output {
+        self.vectorize(Tile::<K, 4, 2>(kernel))
+    }
+
     fn score_tile<K: TileKernel>(self, rows: usize, classes: usize, kernel: K) -> K::Output {
         match (rows, classes) {
             (1, 1) => self.vectorize(Tile::<K, 1, 1>(kernel)),
