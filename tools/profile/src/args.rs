@@ -21,10 +21,10 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use lanegrad::schedule::Schedule;
 use std::path::PathBuf;
 pub use values::{
-    BiasName, CheckpointEvery, Init, LossName, ModelName, OptimizerName, Preprocess, SampleName, parse_not_negative,
-    parse_positive,
+    BiasName, CheckpointEvery, Init, LossName, ModelName, OptimizerName, Preprocess, SampleName, parse_image_count,
+    parse_not_negative, parse_positive,
 };
-use values::{parse_every, parse_init, parse_part};
+use values::{parse_data, parse_every, parse_init, parse_part};
 
 /// Train classifiers on CIFAR-10 at the speed of the processor, and see what the lecture on losses, gradients and optimization
 /// shows: run it, watch it, keep it as a picture
@@ -123,7 +123,7 @@ pub struct RunOptions {
     ///
     /// Without this option: the directory in $CIFAR10_DIR if that is set, else data/cifar-10-batches-bin if it is there,
     /// else the synthetic data set.
-    #[arg(long, value_name = "DIR|synthetic[:N]")]
+    #[arg(long, value_name = "DIR|synthetic[:N]", value_parser = parse_data)]
     pub data: Option<String>,
 
     /// Threads [default: as many as the processor runs at once]

@@ -1,6 +1,6 @@
 //! The data set that a command works on.
 
-use crate::args::RunOptions;
+use crate::args::{RunOptions, parse_image_count};
 use crate::resume::Conflict;
 use crate::screen::Screen;
 use anyhow::{Result, anyhow};
@@ -20,9 +20,6 @@ pub struct Loaded {
 
 /// The data set that the options name, or the first that is there.
 pub fn load(options: &RunOptions, screen: &mut Screen) -> Result<Loaded> {
-    if options.data.as_deref() == Some("") {
-        return Err(Conflict("--data is empty: it takes the folder of CIFAR-10, or `synthetic`".into()).into());
-    }
     let Some((directory, source)) = directory(options.data.as_deref()) else {
         screen.line("data       SYNTHETIC pictures in the shape of CIFAR-10, drawn from the seed: not photographs.")?;
         screen.line(
@@ -31,10 +28,9 @@ pub fn load(options: &RunOptions, screen: &mut Screen) -> Result<Loaded> {
         let name = options.data.clone().filter(|name| name.starts_with("synthetic:"));
         let dataset = match name.as_deref().and_then(|name| name.strip_prefix("synthetic:")) {
             Some(images) => {
-                let train: usize =
-                    images.parse().ok().filter(|images| (5..=1_000_000).contains(images)).ok_or_else(|| {
-                        Conflict(format!("--data synthetic:{images}: expected from 5 to 1,000,000 images"))
-                    })?;
+                // Those of a checkpoint have not been through the command line.
+                let train = parse_image_count(images)
+                    .map_err(|wanted| Conflict(format!("the data synthetic:{images}: {wanted}")))?;
                 synthetic::generate_sized(options.seed, train, train / 5)
             }
             None => synthetic::generate(options.seed),

@@ -48,7 +48,7 @@ pub fn run(options: &TrainOptions) -> Result<()> {
     // However it was spelled: both are there by now.
     let place = |folder: &Path| std::fs::canonicalize(folder).ok();
     if own_folder.as_deref().and_then(place) != place(results.output.path()) {
-        files::check_free(&results.output, options.overwrite)?;
+        files::check_free(&results.output, options)?;
     }
 
     let Loaded { mut dataset, name } = load(&options.run, &mut results.screen)?;

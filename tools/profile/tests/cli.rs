@@ -241,6 +241,8 @@ fn options_that_cannot_be_are_refused_as_usage() {
         (&["train", "--loss", "squared"], "--loss"),
         (&["train", "--lr", "1e300"], "32 bits"),
         (&["train", "--overwrite", "--resume", "x"], "--overwrite"),
+        (&["train", "--data", ""], "the folder of CIFAR-10"),
+        (&["train", "--data", "synthetic:4"], "from 5 to 1,000,000 images"),
         (&["race", "--lr", "foo=1"], "nesterov"),
         (&["race", "--start", "1e300,1"], "--start"),
         (&["noise", "--lr", "5"], "--steps"),

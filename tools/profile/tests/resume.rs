@@ -166,6 +166,8 @@ fn it_does_not_matter_where_a_run_is_cut() {
     // Epochs are steps too, and a run that is over can be resumed: it writes its files again.
     succeeds(folder.path(), "--resume cut/checkpoint.safetensors --out ./cut");
     succeeds(folder.path(), "--resume cut/checkpoint.safetensors --epochs 3 --out again");
+    let message = fails(folder.path(), "--resume cut/checkpoint.safetensors --iterations 13 --out whole", 2);
+    assert!(message.contains("another --out") && !message.contains("--overwrite"), "{message}");
     let [mut whole, mut again] = ["whole", "again"].map(|out| timeless(folder.path(), out));
     let commands = [&mut whole, &mut again].map(|report| report["reproduce"].take());
     assert!(commands[0].as_str().unwrap().contains("--iterations 12"), "{commands:?}");

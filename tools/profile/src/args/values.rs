@@ -184,6 +184,23 @@ pub fn parse_init(text: &str) -> Result<Init, String> {
     }
 }
 
+/// What names a data set: `synthetic`, `synthetic:N` with a number of images, or a directory.
+pub fn parse_data(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("expected the folder of CIFAR-10, or `synthetic`".into());
+    }
+    if let Some(images) = text.strip_prefix("synthetic:") {
+        parse_image_count(images)?;
+    }
+    Ok(text.into())
+}
+
+/// How many images to draw for training: enough for one to test on, and not more than memory holds.
+pub fn parse_image_count(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (5..=1_000_000).contains(count));
+    count.ok_or_else(|| "expected from 5 to 1,000,000 images".into())
+}
+
 fn parse_number(text: &str, wanted: &str, fits: impl Fn(f64) -> bool) -> Result<f64, String> {
     match text.parse::<f64>() {
         // The kernels compute in f32, with twice the regularisation: what does not fit there is refused here.

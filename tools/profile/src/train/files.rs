@@ -1,7 +1,7 @@
 //! What a run leaves: curves, pictures, numbers, weights.
 
 use super::Training;
-use crate::args::{LossName, ModelName};
+use crate::args::{LossName, ModelName, TrainOptions};
 use crate::contact_sheet::contact_sheet;
 use crate::dataset::source_name;
 use crate::machine::Machine;
@@ -42,16 +42,15 @@ const FILES: [&str; 14] = [
 ];
 
 /// Makes sure that a new run mixes its files with no other one's, unless that one is to be overwritten.
-pub fn check_free(output: &Directory, overwrite: bool) -> Result<()> {
+pub fn check_free(output: &Directory, options: &TrainOptions) -> Result<()> {
     let path = output.path();
-    match FILES.into_iter().find(|name| path.join(name).exists()) {
-        Some(name) if !overwrite => Err(Conflict(format!(
-            "{} holds another run's {name}: --overwrite removes that run, --resume goes on with it, and another --out leaves it alone",
-            path.display()
-        ))
-        .into()),
-        _ => Ok(()),
-    }
+    let Some(name) = FILES.into_iter().find(|name| path.join(name).exists()) else { return Ok(()) };
+    let ways = match (options.overwrite, &options.resume) {
+        (true, _) => return Ok(()),
+        (false, None) => "--overwrite removes that run, --resume goes on with it, and another --out leaves it alone",
+        (false, Some(_)) => "another --out leaves it alone, and without --out files go where the checkpoint is",
+    };
+    Err(Conflict(format!("{} holds another run's {name}: {ways}", path.display())).into())
 }
 
 /// Removes what a run left.
