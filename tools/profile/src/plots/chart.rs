@@ -36,11 +36,22 @@ pub(super) struct Pen {
     pub colour: RGBColor,
     /// Whether a line has a white core: the colours come round again.
     pub is_hollow: bool,
+    /// Width of a line, in pixels.
+    pub width: f64,
 }
 
-/// The pens of several curves, one after the other.
-pub(super) fn pens() -> impl Iterator<Item = Pen> {
-    [false, true].into_iter().flat_map(|is_hollow| SERIES.map(|colour| Pen { colour, is_hollow }))
+/// Width of the last of several curves, and by how much each one before it is wider.
+const THINNEST: f64 = 1.8;
+const WIDER: f64 = 0.5;
+
+/// The pens of so many curves, in the order in which they are drawn: each is thinner than those before, whose edges are seen where it
+/// lies on them.
+pub(super) fn pens(count: usize) -> impl Iterator<Item = Pen> {
+    let colours = [false, true].into_iter().flat_map(|is_hollow| SERIES.map(|colour| (colour, is_hollow)));
+    colours.take(count).enumerate().map(move |(row, (colour, is_hollow))| {
+        let width = if is_hollow { 4.0 } else { THINNEST + WIDER * (count.min(SERIES.len()) - 1 - row) as f64 };
+        Pen { colour, is_hollow, width }
+    })
 }
 
 /// The most curves on one sheet: the legend of more would not fit beside the plot.
@@ -220,10 +231,10 @@ impl<'a, B: Backend> Chart<'a, B> {
     /// A curve through points of the plot.
     pub(super) fn curve(&self, points: Vec<(f64, f64)>, pen: Pen) -> Result<()> {
         if pen.is_hollow {
-            self.line(points.clone(), &pen.colour, 4.0)?;
-            return self.line(points, &WHITE, 1.6);
+            self.line(points.clone(), &pen.colour, pen.width)?;
+            return self.line(points, &WHITE, 0.4 * pen.width);
         }
-        self.line(points, &pen.colour, 2.0)
+        self.line(points, &pen.colour, pen.width)
     }
 
     /// The point that a growing curve has come to, `radius` pixels large.

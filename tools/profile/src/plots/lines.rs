@@ -177,7 +177,7 @@ impl Moving for Lines<'_> {
 
     fn trails<B: Backend>(&self, chart: &Chart<'_, B>, steps: Range<usize>) -> Result<()> {
         let [x_axis, y_axis] = self.axes();
-        for (curve, pen) in self.curves.iter().zip(pens()) {
+        for (curve, pen) in self.curves.iter().zip(pens(self.curves.len())) {
             let positions = self.positions(curve);
             let last = positions.len().saturating_sub(1);
             let end = steps.end.min(last);
@@ -203,7 +203,7 @@ impl Moving for Lines<'_> {
     fn heads<B: Backend>(&self, chart: &Chart<'_, B>, step: usize) -> Result<()> {
         let [x_axis, y_axis] = self.axes();
         let mut entries = Vec::new();
-        for (curve, pen) in self.curves.iter().zip(pens()) {
+        for (curve, pen) in self.curves.iter().zip(pens(self.curves.len())) {
             let positions = self.positions(curve);
             if step < self.steps()
                 && let Some(&point) = positions.get(step)

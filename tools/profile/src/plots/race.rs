@@ -90,7 +90,7 @@ impl Moving for MapRace<'_> {
     }
 
     fn trails<B: Backend>(&self, chart: &Chart<'_, B>, steps: Range<usize>) -> Result<()> {
-        for (runner, pen) in self.runners.iter().zip(pens()) {
+        for (runner, pen) in self.runners.iter().zip(pens(self.runners.len())) {
             let end = steps.end.min(runner.path.len() - 1);
             let points: Vec<Point> = runner.path[steps.start.min(end)..=end].iter().map(|&[x, y]| (x, y)).collect();
             for piece in inside(&points, &self.grid.x, &self.grid.y) {
@@ -102,7 +102,7 @@ impl Moving for MapRace<'_> {
 
     fn heads<B: Backend>(&self, chart: &Chart<'_, B>, step: usize) -> Result<()> {
         let mut entries = Vec::new();
-        for (runner, pen) in self.runners.iter().zip(pens()) {
+        for (runner, pen) in self.runners.iter().zip(pens(self.runners.len())) {
             let here = step.min(runner.path.len() - 1);
             let point = (runner.path[here][0], runner.path[here][1]);
             if !inside(&[point], &self.grid.x, &self.grid.y).is_empty() {
