@@ -468,7 +468,8 @@ fn everything_that_is_wrong_with_a_data_set_is_said() {
 fn data_that_are_missing_can_be_fetched() {
     let message = refused(1, &["train", "--data", "none"], &[]);
     assert!(message.ends_with("is missing; `profile data fetch` gets it"), "{message}");
-    assert!(refused(2, &["train", "--data", ""], &[]).contains("--data is empty"));
+    let message = refused(2, &["train", "--data", ""], &[]);
+    assert!(message.contains("--data") && message.contains("the folder of CIFAR-10"), "{message}");
 }
 
 #[test]
