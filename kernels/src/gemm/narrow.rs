@@ -15,6 +15,13 @@ use crate::workspace::with_scratch;
 pub(super) const COLUMNS: usize = 16;
 /// The most rows of a tile at any level.
 const MAX_ROWS: usize = 8;
+/// Tiles of a band.
+const TILES: usize = 4;
+/// The most rows of a tile that asks for more of B in a cycle than comes from the second-level cache: a vector of B meets each
+/// of the tile's rows once.
+const LOW: usize = 2;
+/// Bytes of a part of B that stays in the first-level cache beside the rows of A that pass through.
+const NEAR: usize = 24 * 1024;
 /// Vectors of a half of C's columns that are added up together.
 const MAX_PAIRS: usize = COLUMNS / 2;
 
@@ -67,7 +74,7 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
                 let pairs = &mut pairs[..pack::pairs_length::<S, T>(b)];
                 pack::pack_pairs::<S, T>(b, pairs);
                 let operands = Operands { alpha, a, b, beta, c: c.reborrow(), epilogue: Default::default() };
-                NarrowProduct { isa, operands }.tiles(pairs);
+                NarrowProduct { isa, operands }.bands(pairs);
             }
         });
         epilogue.apply(isa, c);
@@ -75,152 +82,128 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
 }
 
 impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
-    /// The tiles of all rows, without the epilogue; `b` holds B in pairs of columns.
-    fn tiles(self, b: &[T]) {
+    /// The bands of all rows, without the epilogue; `b` holds B in pairs of columns.
+    fn bands(self, b: &[T]) {
         let Self { isa, operands } = self;
         let Operands { alpha, a, beta, mut c, .. } = operands;
         let (m, cols) = c.shape();
-        let pairs = cols.div_ceil(2);
-        let height = S::PAIR_ROWS[pairs];
+        let (depth, pairs) = (a.cols(), cols.div_ceil(2));
+        assert!(b.len() >= depth.next_multiple_of(T::Lanes::<S>::COUNT / 2) * 2 * pairs);
+        let height = TILES * S::PAIR_ROWS[pairs];
         for first in (0..m).step_by(height) {
-            // A tile always has its height: the last repeats the last row.
-            let rows = std::array::from_fn(|i| a.element((first + i).min(m - 1), 0));
-            let (depth, count) = (a.cols(), height.min(m - first));
-            assert!(b.len() >= depth.next_multiple_of(T::Lanes::<S>::COUNT / 2) * 2 * pairs);
-            let tile = PairTile {
-                rows,
+            let rows = height.min(m - first);
+            let mut band = PairBand {
+                a: a.element(first, 0),
+                a_stride: a.row_stride(),
                 b: b.as_ptr(),
                 depth,
                 alpha,
                 beta,
                 c: c.element(first, 0),
                 c_stride: c.row_stride(),
-                count,
+                rows,
                 cols,
             };
             if c.col_stride() == 1 {
-                isa.pair_tile(pairs, &tile);
+                isa.pair_tile(pairs, &band);
             } else {
-                let mut copy = [T::ZERO; MAX_ROWS * COLUMNS];
-                let target = c.reborrow().split_rows(first).1.split_rows(count).0;
-                let mut tile = tile;
+                let mut copy = [T::ZERO; TILES * MAX_ROWS * COLUMNS];
+                let target = c.reborrow().split_rows(first).1.split_rows(rows).0;
                 super::through_copy(target, beta, &mut copy, |c, c_stride| {
-                    (tile.c, tile.c_stride) = (c, c_stride);
-                    isa.pair_tile(pairs, &tile);
+                    (band.c, band.c_stride) = (c, c_stride);
+                    isa.pair_tile(pairs, &band);
                 });
             }
         }
     }
 }
 
-/// A few rows of C <- alpha A B + beta C.
+/// A few tiles, one below the other: rows of C <- alpha A B + beta C.
 ///
-/// Whoever makes one promises that each of the tile's rows of A has `depth` readable elements, that `b` holds the tile's
-/// pairs of columns in whole half vectors of that depth, and that `count` rows of C, `c_stride` apart, are readable and
-/// writable in `cols` adjacent elements. With `beta` zero, C is not read.
-struct PairTile<T> {
-    rows: [*const T; MAX_ROWS],
+/// Whoever makes one promises that `rows` rows of A, at least one and `a_stride` apart, have `depth` adjacent readable
+/// elements, that `b` holds B's pairs of columns in whole half vectors of that depth, and that as many rows of C, `c_stride`
+/// apart, are readable and writable in `cols` adjacent elements. With `beta` zero, C is not read.
+struct PairBand<T> {
+    a: *const T,
+    a_stride: isize,
     b: *const T,
     depth: usize,
     alpha: T,
     beta: T,
     c: *mut T,
     c_stride: isize,
-    count: usize,
+    rows: usize,
     cols: usize,
 }
 
-impl<T: Scalar> TileKernel for &PairTile<T> {
+impl<T: Scalar> TileKernel for &PairBand<T> {
     type Output = ();
 
+    /// Low tiles take turns with each part of B that fits the first-level cache, so that it comes from further away once for
+    /// all of them. That changes no bit: the partial sums wait as they are.
     #[inline(always)]
     fn run<S: Isa, const ROWS: usize, const PAIRS: usize>(self, isa: S) {
-        // SAFETY: whoever makes a `PairTile` promises A and B.
-        let sums = unsafe { self.accumulate::<S, ROWS, PAIRS>(isa) };
-        for (r, sums) in sums.iter().enumerate() {
-            if r < self.count {
-                // SAFETY: whoever makes a `PairTile` promises `count` rows of C.
-                unsafe { self.update(isa, self.c.wrapping_offset(r as isize * self.c_stride), sums) };
+        let tiles = self.rows.div_ceil(ROWS);
+        let zero = [[T::Lanes::<S>::splat(isa, T::ZERO); PAIRS]; ROWS];
+        let most = NEAR / (2 * PAIRS * size_of::<T>()) / MAX_LANES;
+        if ROWS > LOW || self.depth <= most * MAX_LANES {
+            for tile in 0..tiles {
+                // SAFETY: whoever makes a `PairBand` promises A and B.
+                let sums = unsafe { self.tile::<ROWS, PAIRS>(tile, 0, self.depth).accumulate::<S>(isa, zero) };
+                self.write(isa, tile, &sums);
             }
+            return;
+        }
+        let mut sums = [zero; TILES];
+        for (first, count) in groups(self.depth.div_ceil(MAX_LANES), most) {
+            let first = first * MAX_LANES;
+            let depth = (count * MAX_LANES).min(self.depth - first);
+            for (tile, sums) in sums.iter_mut().enumerate().take(tiles) {
+                // SAFETY: whoever makes a `PairBand` promises A and B, and the part starts with a whole half vector.
+                *sums = unsafe { self.tile::<ROWS, PAIRS>(tile, first, depth).accumulate::<S>(isa, *sums) };
+            }
+        }
+        for (tile, sums) in sums.iter().enumerate().take(tiles) {
+            self.write(isa, tile, sums);
         }
     }
 }
 
-impl<T: Scalar> PairTile<T> {
-    /// `sums[r][p]`: row r of A times pair p of B's columns, half a vector of partial sums for each of the two.
-    ///
-    /// # Safety
-    /// What the maker of a `PairTile` promises of A and B.
+impl<T: Scalar> PairBand<T> {
+    /// The `tile`th tile's part of the depth.
     #[inline(always)]
-    unsafe fn accumulate<S: Isa, const ROWS: usize, const PAIRS: usize>(&self, isa: S) -> [[T::Lanes<S>; PAIRS]; ROWS] {
-        let lanes = T::Lanes::<S>::COUNT;
-        let half = lanes / 2;
-        let (whole, rest) = (self.depth / half, self.depth % half);
-        let mut sums = [[T::Lanes::<S>::splat(isa, T::ZERO); PAIRS]; ROWS];
-        let mut b = self.b;
-        // A step is about two of a micro-kernel's.
-        let unroll = S::UNROLL.div_ceil(2);
-        let mut v = 0;
-        while v + unroll <= whole {
-            for u in 0..unroll {
-                // SAFETY: at least `unroll` half vectors of depth are left.
-                unsafe {
-                    self.step::<S, ROWS, PAIRS>(isa, (v + u) * half, b.wrapping_add(u * PAIRS * lanes), &mut sums)
-                };
-            }
-            v += unroll;
-            b = b.wrapping_add(unroll * PAIRS * lanes);
-        }
-        while v < whole {
-            // SAFETY: at least one half vector of depth is left.
-            unsafe { self.step::<S, ROWS, PAIRS>(isa, v * half, b, &mut sums) };
-            v += 1;
-            b = b.wrapping_add(PAIRS * lanes);
-        }
-        if rest > 0 {
-            for (sums, row) in sums.iter_mut().zip(&self.rows) {
-                // SAFETY: `rest` elements are what is left of the row, and `b` is filled up to a whole half vector.
-                unsafe {
-                    let x = T::Lanes::<S>::load_twice_partial(isa, row.wrapping_add(whole * half), rest);
-                    for (p, sum) in sums.iter_mut().enumerate() {
-                        *sum = x.mul_add(isa, T::Lanes::<S>::load(isa, b.wrapping_add(p * lanes)), *sum);
-                    }
-                }
-            }
-        }
-        sums
+    fn tile<const ROWS: usize, const PAIRS: usize>(
+        &self,
+        tile: usize,
+        first: usize,
+        depth: usize,
+    ) -> PairTile<T, ROWS, PAIRS> {
+        let rows = std::array::from_fn(|r| {
+            // A tile always has its height: the last repeats the last row.
+            let row = (tile * ROWS + r).min(self.rows - 1);
+            self.a.wrapping_offset(row as isize * self.a_stride).wrapping_add(first)
+        });
+        PairTile { rows, b: self.b.wrapping_add(first * 2 * PAIRS), depth }
     }
 
-    /// Adds half a vector of depth, from element `p` of A's rows and from `b` on.
-    ///
-    /// # Safety
-    /// What the maker of a `PairTile` promises of A and B.
+    /// Writes the `tile`th tile's rows of C.
     #[inline(always)]
-    unsafe fn step<S: Isa, const ROWS: usize, const PAIRS: usize>(
+    fn write<S: Isa, const ROWS: usize, const PAIRS: usize>(
         &self,
         isa: S,
-        p: usize,
-        b: *const T,
-        sums: &mut [[T::Lanes<S>; PAIRS]; ROWS],
+        tile: usize,
+        sums: &[[T::Lanes<S>; PAIRS]; ROWS],
     ) {
-        let mut x = [T::Lanes::<S>::splat(isa, T::ZERO); ROWS];
-        for (x, row) in x.iter_mut().zip(&self.rows) {
-            // SAFETY: half a vector from here on lies within the row's `depth` elements.
-            *x = unsafe { T::Lanes::<S>::load_twice(isa, row.wrapping_add(p)) };
-        }
-        for p in 0..PAIRS {
-            // SAFETY: `b` holds `PAIRS` vectors for each half vector of depth.
-            let w = unsafe { T::Lanes::<S>::load(isa, b.wrapping_add(p * T::Lanes::<S>::COUNT)) };
-            for (sums, &x) in sums.iter_mut().zip(&x) {
-                sums[p] = x.mul_add(isa, w, sums[p]);
-            }
+        for (row, sums) in (tile * ROWS..self.rows).zip(sums) {
+            // SAFETY: whoever makes a `PairBand` promises `rows` rows of C.
+            unsafe { self.update(isa, self.c.wrapping_offset(row as isize * self.c_stride), sums) };
         }
     }
 
     /// Adds up the partial sums of a row and writes `alpha sums + beta C` to the row of C at `c`.
     ///
     /// # Safety
-    /// What the maker of a `PairTile` promises of a row of C.
+    /// What the maker of a `PairBand` promises of a row of C.
     #[inline(always)]
     unsafe fn update<S: Isa, const PAIRS: usize>(&self, isa: S, c: *mut T, sums: &[T::Lanes<S>; PAIRS]) {
         let lanes = T::Lanes::<S>::COUNT;
@@ -256,6 +239,80 @@ impl<T: Scalar> PairTile<T> {
                     let new = if self.beta != T::ZERO { beta.mul_add(isa, old(), row) } else { row };
                     new.store_partial(isa, target, width);
                 }
+            }
+        }
+    }
+}
+
+/// Some depth of a few rows of A and of B's pairs of columns.
+struct PairTile<T, const ROWS: usize, const PAIRS: usize> {
+    rows: [*const T; ROWS],
+    b: *const T,
+    depth: usize,
+}
+
+impl<T: Scalar, const ROWS: usize, const PAIRS: usize> PairTile<T, ROWS, PAIRS> {
+    /// Adds to `sums[r][p]`, row r of A times pair p of B's columns, half a vector of partial sums for each of the two.
+    ///
+    /// # Safety
+    /// Each row must have `depth` readable elements, and `b` must hold its pairs in whole half vectors of that depth.
+    #[inline(always)]
+    unsafe fn accumulate<S: Isa>(
+        &self,
+        isa: S,
+        mut sums: [[T::Lanes<S>; PAIRS]; ROWS],
+    ) -> [[T::Lanes<S>; PAIRS]; ROWS] {
+        let lanes = T::Lanes::<S>::COUNT;
+        let half = lanes / 2;
+        let (whole, rest) = (self.depth / half, self.depth % half);
+        let mut b = self.b;
+        // A step is about two of a micro-kernel's.
+        let unroll = S::UNROLL.div_ceil(2);
+        let mut v = 0;
+        while v + unroll <= whole {
+            for u in 0..unroll {
+                // SAFETY: at least `unroll` half vectors of depth are left.
+                unsafe { self.step::<S>(isa, (v + u) * half, b.wrapping_add(u * PAIRS * lanes), &mut sums) };
+            }
+            v += unroll;
+            b = b.wrapping_add(unroll * PAIRS * lanes);
+        }
+        while v < whole {
+            // SAFETY: at least one half vector of depth is left.
+            unsafe { self.step::<S>(isa, v * half, b, &mut sums) };
+            v += 1;
+            b = b.wrapping_add(PAIRS * lanes);
+        }
+        if rest > 0 {
+            for (sums, row) in sums.iter_mut().zip(&self.rows) {
+                // SAFETY: `rest` elements are what is left of the row, and `b` is filled up to a whole half vector.
+                unsafe {
+                    let x = T::Lanes::<S>::load_twice_partial(isa, row.wrapping_add(whole * half), rest);
+                    for (p, sum) in sums.iter_mut().enumerate() {
+                        *sum = x.mul_add(isa, T::Lanes::<S>::load(isa, b.wrapping_add(p * lanes)), *sum);
+                    }
+                }
+            }
+        }
+        sums
+    }
+
+    /// Adds half a vector of depth, from element `p` of A's rows and from `b` on.
+    ///
+    /// # Safety
+    /// What [`accumulate`](Self::accumulate) asks for.
+    #[inline(always)]
+    unsafe fn step<S: Isa>(&self, isa: S, p: usize, b: *const T, sums: &mut [[T::Lanes<S>; PAIRS]; ROWS]) {
+        let mut x = [T::Lanes::<S>::splat(isa, T::ZERO); ROWS];
+        for (x, row) in x.iter_mut().zip(&self.rows) {
+            // SAFETY: half a vector from here on lies within the row's `depth` elements.
+            *x = unsafe { T::Lanes::<S>::load_twice(isa, row.wrapping_add(p)) };
+        }
+        for p in 0..PAIRS {
+            // SAFETY: `b` holds `PAIRS` vectors for each half vector of depth.
+            let w = unsafe { T::Lanes::<S>::load(isa, b.wrapping_add(p * T::Lanes::<S>::COUNT)) };
+            for (sums, &x) in sums.iter_mut().zip(&x) {
+                sums[p] = x.mul_add(isa, w, sums[p]);
             }
         }
     }

@@ -170,9 +170,11 @@ pub(super) fn pack_pairs<S: Isa, T: Scalar>(b: MatRef<'_, T>, packed: &mut [T]) 
     let half = T::Lanes::<S>::COUNT / 2;
     let (depth, cols) = b.shape();
     let step = half * cols.next_multiple_of(2);
-    let by_blocks = b.col_stride() == 1 && cols >= BLOCK && half >= BLOCK;
+    let are_rows_adjacent = b.col_stride() == 1;
     for (first, target) in (0..depth).step_by(half).zip(packed.chunks_exact_mut(step)) {
-        if by_blocks && first + half <= depth {
+        if are_rows_adjacent && half == 2 && first + half <= depth {
+            interleave([b.row(first), b.row(first + 1)], target);
+        } else if are_rows_adjacent && half >= BLOCK && cols >= BLOCK && first + half <= depth {
             for p in (0..half).step_by(BLOCK) {
                 let row = first + p;
                 let rows = [b.row(row), b.row(row + 1), b.row(row + 2), b.row(row + 3)];
@@ -189,6 +191,14 @@ pub(super) fn pack_pairs<S: Isa, T: Scalar>(b: MatRef<'_, T>, packed: &mut [T]) 
             (0..cols).for_each(|j| target[j * half + p] = T::ZERO);
         }
         target[cols * half..].fill(T::ZERO);
+    }
+}
+
+/// Writes the elements of two rows in turns.
+#[inline(always)]
+fn interleave<T: Scalar>([a, b]: [&[T]; 2], target: &mut [T]) {
+    for ((&a, &b), target) in a.iter().zip(b).zip(target.as_chunks_mut::<2>().0) {
+        *target = [a, b];
     }
 }
 
