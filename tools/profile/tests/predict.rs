@@ -4,16 +4,16 @@ mod support;
 
 use serde_json::Value;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use support::{profile, refused, small_cifar};
+use support::{profile, refused, shared_folder, small_cifar};
 use tempfile::TempDir;
 
 /// A folder with small runs: `linear`, `hinge`, `mlp` and `convnet`.
 fn runs() -> &'static Path {
-    static FOLDER: OnceLock<TempDir> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = shared_folder("runs");
         for (name, line) in [
             ("linear", ""),
             ("hinge", "--loss hinge --bias trick"),
@@ -21,11 +21,10 @@ fn runs() -> &'static Path {
             ("convnet", "--model convnet --optimizer adam --iterations 12"),
         ] {
             let line = format!("train --data synthetic:600 --seed 5 --batch-size 50 {line} --out {name}");
-            profile(folder.path()).args(line.split_whitespace()).assert().success();
+            profile(&folder).args(line.split_whitespace()).assert().success();
         }
         folder
-    });
-    folder.path()
+    })
 }
 
 /// Runs `profile predict` in the folder of the runs, with files in a new folder; returns that and standard output.
@@ -193,17 +192,16 @@ fn what_makes_no_sense_is_refused_as_usage() {
 
 /// A run on files in CIFAR-10's layout.
 fn folder_of_a_real_run() -> &'static Path {
-    static FOLDER: OnceLock<TempDir> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = shared_folder("real");
         let data = small_cifar().to_str().unwrap();
-        profile(folder.path())
+        profile(&folder)
             .args(["train", "--data", data, "--iterations", "150", "--out", "real"])
             .assert()
             .success();
         folder
-    });
-    folder.path()
+    })
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use support::{profile, refused};
+use support::{profile, refused, shared_folder};
 use tempfile::TempDir;
 
 const LINEAR: &str = "--loss hinge --epochs 3 --time";
@@ -16,15 +16,14 @@ const CONVNET: &str = "--model convnet --optimizer adam --iterations 12";
 
 /// A folder with small finished runs: `linear`, `mlp` and `convnet`.
 fn runs() -> &'static Path {
-    static FOLDER: OnceLock<TempDir> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = shared_folder("runs");
         for (name, line) in [("linear", LINEAR), ("mlp", MLP), ("convnet", CONVNET)] {
-            train(folder.path(), &format!("--data synthetic:600 --batch-size 50 {line} --out {name}"));
+            train(&folder, &format!("--data synthetic:600 --batch-size 50 {line} --out {name}"));
         }
         folder
-    });
-    folder.path()
+    })
 }
 
 fn train(folder: &Path, line: &str) {

@@ -54,28 +54,41 @@ pub fn walk(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// A new folder for what all tests of this program share, where Cargo wants tests to write: nothing removes a temporary folder
+/// that a static holds. The program's next run replaces it.
+pub fn shared_folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(env!("CARGO_CRATE_NAME")).join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
 /// A directory in CIFAR-10's layout whose records all have label `record % 10`, the same for all tests.
 pub fn small_cifar() -> &'static Path {
-    static DIRECTORY: OnceLock<TempDir> = OnceLock::new();
-    let directory = DIRECTORY.get_or_init(|| {
-        let directory = tempfile::tempdir().unwrap();
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let directory = shared_folder("cifar");
         let mut bytes = vec![128; 10_000 * 3073];
         for (record, bytes) in bytes.chunks_mut(3073).enumerate() {
             bytes[0] = (record % 10) as u8;
             // Something to learn: one bright stripe a class.
             bytes[1 + 300 * (record % 10)..][..300].fill(200);
         }
-        for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"] {
-            fs::write(directory.path().join(format!("{name}.bin")), &bytes).unwrap();
+        let test_batch = directory.join("test_batch.bin");
+        fs::write(&test_batch, &bytes).unwrap();
+        for batch in 1..=5 {
+            fs::hard_link(&test_batch, directory.join(format!("data_batch_{batch}.bin"))).unwrap();
         }
         directory
-    });
-    directory.path()
+    })
 }
 
 /// A copy of [`small_cifar`] with one file changed.
 pub fn damaged(name: &str, change: impl FnOnce(&mut Vec<u8>)) -> TempDir {
-    let directory = tempfile::tempdir().unwrap();
+    // Where the files are that it links.
+    let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     for entry in fs::read_dir(small_cifar()).unwrap() {
         let path = entry.unwrap().path();
         fs::hard_link(&path, directory.path().join(path.file_name().unwrap())).unwrap();
