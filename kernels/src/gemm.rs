@@ -40,7 +40,7 @@ use crate::dispatch;
 use crate::error::Error;
 use crate::isa::{Isa, Kernel, Lanes, Scalar};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::{Divide, Grain};
+use crate::parallel::{self, Divide, Grain};
 use blocked::Blocked;
 use blocking::Blocking;
 use common::Common;
@@ -348,6 +348,10 @@ const NARROW: usize = 16;
 /// Rows of micro-tiles beyond which a copy of B pays: where its block cannot stay in the second-level cache, where its rows share a set of
 /// the first-level cache, where its block fills more than a quarter of the second-level cache, and where that does not hold it.
 const REUSES: [usize; 4] = [1, 3, 24, 6];
+/// The same at the level that unrolls its tiles, AVX2, where whole tiles of a copy take fewer instructions: where vectors of B cross cache
+/// lines and it fits the first-level cache, where they cross and the second-level cache holds it, and where they do not cross and B fills
+/// at most a quarter of that. Each of several threads is to have as many.
+const UNROLLED_REUSES: [usize; 3] = [24, 12, 64];
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
 /// Columns of C, and elements of a row of A, from which on an A whose rows are adjacent along the depth pays for a copy, too, at the
@@ -384,18 +388,28 @@ fn choose<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> (Path, bool) {
 
 /// The blocked way, with copies of A and B where they pay.
 fn blocked<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Path {
+    let tiles = a.rows().div_ceil(tile_rows::<S, T>(a));
+    Path::Blocked { pack_a: packs_a::<S, T>(a, b.cols()), pack_b: b.col_stride() != 1 || packs_b::<S, T>(b, tiles) }
+}
+
+/// Whether a copy of B pays, whose rows are adjacent, for `tiles` rows of micro-tiles.
+fn packs_b<S: Isa, T: Scalar>(b: MatRef<'_, T>, tiles: usize) -> bool {
     let (k, n) = b.shape();
     let depth = Blocking::depth::<S, T>(k);
     let bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
-    let reuses = match bytes {
-        _ if leaves_the_second_cache(b, depth) => REUSES[0],
-        _ if is_thrashing(b) => REUSES[1],
-        bytes if bytes <= caches().second / 4 => usize::MAX,
-        bytes if bytes <= caches().second => REUSES[2],
-        _ => REUSES[3],
-    };
-    let pack_b = b.col_stride() != 1 || a.rows().div_ceil(tile_rows::<S, T>(a)) > reuses;
-    Path::Blocked { pack_a: packs_a::<S, T>(a, n), pack_b }
+    let is_unrolled = S::UNROLL > 1;
+    // Threads meet once more to copy what they share.
+    let each_reuses = |times: usize| tiles > times && tiles / parallel::current() > times;
+    match bytes {
+        _ if leaves_the_second_cache(b, depth) => tiles > REUSES[0],
+        _ if is_thrashing(b) => tiles > REUSES[1],
+        bytes if bytes > caches().second => tiles > REUSES[3],
+        bytes if is_unrolled && crosses_lines::<S, T>(b) => {
+            each_reuses(UNROLLED_REUSES[usize::from(bytes > caches().first)])
+        }
+        bytes if bytes > caches().second / 4 => tiles > REUSES[2],
+        _ => is_unrolled && each_reuses(UNROLLED_REUSES[2]),
+    }
 }
 
 /// Whether a copy of A pays where C has `n` columns.
@@ -411,6 +425,13 @@ fn packs_a<S: Isa, T: Scalar>(a: MatRef<'_, T>, n: usize) -> bool {
 fn is_thrashing<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
     let row_bytes = matrix.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
     matrix.rows() > 2 * caches().first_ways && row_bytes.is_multiple_of(4096)
+}
+
+/// Whether some of the vectors that whole rows of the matrix are cut into lie in two cache lines.
+fn crosses_lines<S: Isa, T: Scalar>(matrix: MatRef<'_, T>) -> bool {
+    let row_bytes = matrix.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
+    let vector = T::Lanes::<S>::COUNT * size_of::<T>();
+    !(matrix.element(0, 0).addr() | row_bytes).is_multiple_of(vector)
 }
 
 /// Whether `depth` rows do not fit the second-level cache together, however short they are: rows a multiple of a large power of two apart
