@@ -196,10 +196,7 @@ fn folder_of_a_real_run() -> &'static Path {
     FOLDER.get_or_init(|| {
         let folder = shared_folder("real");
         let data = small_cifar().to_str().unwrap();
-        profile(&folder)
-            .args(["train", "--data", data, "--iterations", "150", "--out", "real"])
-            .assert()
-            .success();
+        profile(&folder).args(["train", "--data", data, "--iterations", "150", "--out", "real"]).assert().success();
         folder
     })
 }
