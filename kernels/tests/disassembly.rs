@@ -61,6 +61,11 @@ fn functions(text: &str) -> Vec<Function> {
 impl Function {
     /// The first innermost loop that multiplies: the sums come before what is made of them.
     fn first_loop(&self) -> &[String] {
+        self.inner_loops().first().copied().unwrap_or_default()
+    }
+
+    /// The innermost loops that multiply, in their order.
+    fn inner_loops(&self) -> Vec<&[String]> {
         let place = |label: &str| self.lines.iter().position(|line| line.strip_suffix(':') == Some(label));
         let jumps = self.lines.iter().enumerate().filter(|(_, line)| line.starts_with('j'));
         // A jump back closes a loop, or a stretch that the compiler placed early.
@@ -74,8 +79,10 @@ impl Function {
             let inside = |other: &&(usize, usize)| start <= other.0 && other.1 <= end && (start, end) != **other;
             loops.iter().filter(inside).any(|other| multiplications(other) > 0)
         };
-        let innermost = loops.iter().filter(|each| multiplications(each) > 0 && !holds_another(each));
-        innermost.min().map_or(&[], |&(start, end)| &self.lines[start..end])
+        let innermost = |each: &(usize, usize)| multiplications(each) > 0 && !holds_another(each);
+        let mut innermost: Vec<_> = loops.iter().copied().filter(innermost).collect();
+        innermost.sort_unstable();
+        innermost.into_iter().map(|(start, end)| &self.lines[start..end]).collect()
     }
 
     /// The two constants of `Tile<KERNEL, A, B>`, if this is the trampoline of such a tile.
@@ -107,13 +114,13 @@ fn tiles_stay_in_registers_and_everything_is_inlined() {
     let functions = assembly();
     let trampolines: Vec<&Function> = functions.iter().filter(|f| f.name.contains("::trampoline::<")).collect();
     // Per level: 24, 12 and 8 GEMM tiles of two types, for an A that is across or not, and again for a last vector that is cut
-    // where there are masks; one of dense panels for each A; 4 wide tiles and 8 of pairs of columns, of two types; 10, 10 and 8 tiles of dot products and as many gradient tiles of f32 on
+    // where there are masks; one of dense panels for each A; 4 wide tiles and 8 bands of pairs of columns, of two types; 10, 10 and 8 tiles of dot products and as many gradient tiles of f32 on
     // floats and bytes; the GEMM's tiles for convolutions of f32.
     for (kernel, wanted) in [
         ("MicroKernel", 8 * (24 + 12) + 4 * 8),
         ("DenseKernel", 2 * 3 * 2),
         ("WideKernel", 2 * 3 * 4),
-        ("PairTile", 2 * 3 * 8),
+        ("PairBand", 2 * 3 * 8),
         ("WholeVectors", 2 * 28),
         ("GradientTile", 2 * 28),
         ("Contraction", 44),
@@ -149,13 +156,27 @@ fn check_updates(trampolines: &[&Function]) {
 
 /// The inner loop holds a whole number of steps of `products` multiplications each, and no vector goes to the stack.
 fn check_tile(kernel: &str, function: &Function, products: usize) {
-    let inner = function.first_loop();
+    let count = |inner: &[String]| inner.iter().filter(|line| multiplies(line)).count();
+    if kernel != "PairBand" {
+        let inner = function.first_loop();
+        let steps = count(inner);
+        assert!(
+            steps > 0 && steps.is_multiple_of(products),
+            "{} multiplies {steps} times in its inner loop, not a multiple of {products}",
+            function.name
+        );
+        return check_loop(kernel, function, inner);
+    }
+    // A band has a loop for the whole depth and, where its tiles take turns, others for parts of it. Those around them branch.
+    let is_straight = |inner: &[String]| !inner.iter().any(|line| line.starts_with('j') || line.starts_with("call"));
+    let is_sum = |inner: &&[String]| is_straight(inner) && count(inner).is_multiple_of(products);
+    let sums: Vec<_> = function.inner_loops().into_iter().filter(is_sum).collect();
+    assert!(!sums.is_empty(), "{} has no loop of {products} multiplications a step", function.name);
+    sums.into_iter().for_each(|inner| check_loop(kernel, function, inner));
+}
+
+fn check_loop(kernel: &str, function: &Function, inner: &[String]) {
     let count = inner.iter().filter(|line| multiplies(line)).count();
-    assert!(
-        count > 0 && count.is_multiple_of(products),
-        "{} multiplies {count} times in its inner loop, not a multiple of {products}",
-        function.name
-    );
     let fused = inner.iter().filter(|line| line.starts_with("vfmadd")).count();
     let wanted = if function.name.contains("::portable::") { 0 } else { count };
     assert_eq!(fused, wanted, "fused multiply-adds of {}", function.name);

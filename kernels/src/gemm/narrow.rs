@@ -17,8 +17,9 @@ pub(super) const COLUMNS: usize = 16;
 const MAX_ROWS: usize = 8;
 /// Tiles of a band.
 const TILES: usize = 4;
-/// The most rows of a tile that asks for more of B in a cycle than comes from the second-level cache: a vector of B meets each
-/// of the tile's rows once.
+/// The most rows of a tile that asks for more of B in a cycle than comes from the second-level cache, at the level that unrolls
+/// its tiles, AVX2: a vector of B meets each of the tile's rows once. The portable level multiplies too slowly for that, and
+/// AVX-512 has higher tiles.
 const LOW: usize = 2;
 /// Bytes of a part of B that stays in the first-level cache beside the rows of A that pass through.
 const NEAR: usize = 24 * 1024;
@@ -146,7 +147,8 @@ impl<T: Scalar> TileKernel for &PairBand<T> {
         let tiles = self.rows.div_ceil(ROWS);
         let zero = [[T::Lanes::<S>::splat(isa, T::ZERO); PAIRS]; ROWS];
         let most = NEAR / (2 * PAIRS * size_of::<T>()) / MAX_LANES;
-        if ROWS > LOW || self.depth <= most * MAX_LANES {
+        let is_hungry = S::UNROLL > 1 && ROWS <= LOW;
+        if !is_hungry || self.depth <= most * MAX_LANES {
             for tile in 0..tiles {
                 // SAFETY: whoever makes a `PairBand` promises A and B.
                 let sums = unsafe { self.tile::<ROWS, PAIRS>(tile, 0, self.depth).accumulate::<S>(isa, zero) };
