@@ -1,4 +1,4 @@
-//! A tile of dot products along adjacent elements: what class scores and narrow matrix products have in common.
+//! A tile of dot products along adjacent elements: class scores.
 //!
 //! With ten classes, vectors along the classes would waste six lanes of sixteen. Vectors along the features waste none:
 //! each pair of a row and a weight row keeps a vector of partial sums, which is added up once, at the end.

@@ -15,7 +15,7 @@ use crate::workspace::with_scratch;
 pub(super) const COLUMNS: usize = 16;
 /// The most rows of a tile at any level.
 const MAX_ROWS: usize = 8;
-/// Tiles of a band.
+/// Tiles of a band, which share each part of B while it is near.
 const TILES: usize = 4;
 /// The most rows of a tile that asks for more of B in a cycle than comes from the second-level cache, at the level that unrolls
 /// its tiles, AVX2: a vector of B meets each of the tile's rows once. The portable level multiplies too slowly for that, and
