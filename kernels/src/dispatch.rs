@@ -76,6 +76,8 @@ pub fn dispatch<K: Kernel>(kernel: K) -> Result<K::Output, Error> {
 ///
 /// # Errors
 /// [`Error::UnsupportedIsa`] if the processor lacks it; the kernel has not run then.
+// Never inlined, so that whoever runs a kernel that a linked crate runs, too, links that crate's code: see `instances`.
+#[inline(never)]
 pub fn dispatch_at<K: Kernel>(level: Level, kernel: K) -> Result<K::Output, Error> {
     match level {
         Level::Portable => run(Portable::detect(), level, kernel),

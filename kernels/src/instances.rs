@@ -6,6 +6,8 @@
 //! they run.
 
 use crate::classifier::{self, StoreGradient, UpdateWeights};
+use crate::dispatch;
+use crate::gemm::Gemm;
 use crate::isa::Scalar;
 use crate::update::{self, clip};
 use crate::update::{Adadelta, Adagrad, Adam, AdamW, GravesRmsProp, Lion, Momentum, Nesterov, RmsProp, Sgd};
@@ -43,9 +45,10 @@ pub fn addresses() -> Vec<*const ()> {
 }
 
 /// Products, update rules and the like of one type.
-fn of_type<T: Scalar>() -> [*const (); 17] {
+fn of_type<T: Scalar>() -> [*const (); 18] {
     [
         gemm::gemm::<T> as *const (),
+        dispatch::dispatch_at::<Gemm<'static, T>> as *const (),
         gemm::gemm_batch::<T> as *const (),
         gemm::gemm_packed::<T> as *const (),
         softmax::log_softmax::<T> as *const (),

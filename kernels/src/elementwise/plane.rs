@@ -92,17 +92,8 @@ impl<T: Scalar, F: Function<T, N>, const N: usize> Kernel for Loop<'_, T, F, N> 
         let (y_rows, y_cols) = y.shape();
         let summed = y_cols != cols;
         for i in 0..rows {
-            // A number that is repeated along the row is read from a vector of it.
             let mut repeated = [[T::ZERO; MAX_LANES]; N];
-            let sources: [Source<T>; N] = std::array::from_fn(|k| {
-                let first = x[k].element(i, 0);
-                if x[k].col_stride() != 0 {
-                    return Source { first, step: 1 };
-                }
-                // SAFETY: the row has a first column.
-                repeated[k] = [unsafe { *first }; MAX_LANES];
-                Source { first: repeated[k].as_ptr(), step: 0 }
-            });
+            let sources = sources(&x, i, &mut repeated);
             let target = y.element(if y_rows == rows { i } else { 0 }, 0);
             // SAFETY: each source has `cols` readable elements a step apart, or a vector for a step of 0, in `repeated`,
             // which lives as long as this pass and is not written again; the target has `cols` elements, or one if `summed`.
@@ -118,6 +109,24 @@ impl<T: Scalar, F: Function<T, N>, const N: usize> Kernel for Loop<'_, T, F, N> 
 struct Source<T> {
     first: *const T,
     step: usize,
+}
+
+/// The sources of row `i`. A number that is repeated along the row is read from a vector of it, in `repeated`.
+fn sources<T: Scalar, const N: usize>(
+    x: &[MatRef<'_, T>; N],
+    i: usize,
+    repeated: &mut [[T; MAX_LANES]; N],
+) -> [Source<T>; N] {
+    let mut sources = [Source { first: std::ptr::null(), step: 1 }; N];
+    for ((source, repeated), x) in sources.iter_mut().zip(repeated).zip(x) {
+        source.first = x.element(i, 0);
+        if x.col_stride() == 0 {
+            // SAFETY: the row has a first column.
+            *repeated = [unsafe { *source.first }; MAX_LANES];
+            *source = Source { first: repeated.as_ptr(), step: 0 };
+        }
+    }
+    sources
 }
 
 /// What becomes of the values of a row.
@@ -148,8 +157,11 @@ unsafe fn row<S: Isa, T: Scalar, F: Function<T, N>, const N: usize>(
     let (mut sums, mut total) = (zero, 0.0);
     for j in (0..cols).step_by(lanes) {
         let count = lanes.min(cols - j);
-        // SAFETY: a source has `count` more elements at `j` steps from its first, or a whole vector at its first.
-        let x = sources.map(|source| unsafe { load::<S, T>(isa, source.first.add(j * source.step), count) });
+        let mut x = [zero; N];
+        for (x, source) in x.iter_mut().zip(&sources) {
+            // SAFETY: a source has `count` more elements at `j` steps from its first, or a whole vector at its first.
+            *x = unsafe { load::<S, T>(isa, source.first.add(j * source.step), count) };
+        }
         let value = f.lanes(isa, x);
         match into {
             Into::Row { add } => {
