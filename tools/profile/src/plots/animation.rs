@@ -46,6 +46,17 @@ impl Palette {
         self.colours.len() as u8
     }
 
+    /// The numbers of the colours nearest to these pixels.
+    fn all_nearest(&mut self, pixels: &[Pixel]) -> Vec<u8> {
+        let mut colours = Vec::with_capacity(pixels.len());
+        // Neighbours are equal for the most part.
+        for equal in pixels.chunk_by(|a, b| a == b) {
+            let colour = self.nearest(equal[0]);
+            colours.resize(colours.len() + equal.len(), colour);
+        }
+        colours
+    }
+
     /// The number of the colour nearest to `pixel`.
     fn nearest(&mut self, pixel: Pixel) -> u8 {
         let colours = &self.colours;
@@ -83,7 +94,7 @@ impl Animation {
     ///
     /// Only the rectangle that differs from the last one is written, and in it only the pixels that differ.
     pub(super) fn frame(&mut self, pixels: &[Pixel], hundredths: u16) -> Result<()> {
-        let colours: Vec<u8> = pixels.iter().map(|&pixel| self.palette.nearest(pixel)).collect();
+        let colours = self.palette.all_nearest(pixels);
         let [left, top, right, bottom] = match &self.last {
             Some(last) => changed(last, &colours),
             None => [0, 0, WIDTH as usize, HEIGHT as usize],

@@ -54,29 +54,26 @@ impl Raster {
     pub(super) fn shown(&self) -> Vec<Pixel> {
         let [width, height] = [self.width, self.height].map(|side| side / OVERSAMPLING);
         let mut shown = Vec::with_capacity(width * height);
-        for y in 0..height {
-            for x in 0..width {
-                shown.push(self.average(x * OVERSAMPLING, y * OVERSAMPLING));
-            }
+        for rows in self.pixels.chunks_exact(OVERSAMPLING * self.width) {
+            let (upper, lower) = rows.as_chunks::<OVERSAMPLING>().0.split_at(width);
+            shown.extend(upper.iter().zip(lower).map(|(upper, lower)| average([*upper, *lower])));
         }
         for label in &self.texts {
             label.draw(&mut shown, width, height);
         }
         shown
     }
+}
 
-    /// The average of the square whose upper left corner is at (x, y).
-    fn average(&self, x: usize, y: usize) -> Pixel {
-        let rows = (y..y + OVERSAMPLING).map(|y| &self.pixels[y * self.width + x..][..OVERSAMPLING]);
-        let mut sums = [0; 3];
-        for pixel in rows.flatten() {
-            for (sum, &level) in sums.iter_mut().zip(pixel) {
-                *sum += usize::from(level);
-            }
-        }
-        let count = OVERSAMPLING * OVERSAMPLING;
-        sums.map(|sum| ((sum + count / 2) / count) as u8)
+/// The average of a square of pixels.
+fn average(square: [[Pixel; OVERSAMPLING]; OVERSAMPLING]) -> Pixel {
+    let [[a, b], [c, d]] = square;
+    // So it is almost everywhere.
+    if a == b && c == d && a == c {
+        return a;
     }
+    let level = |i: usize| [a, b, c, d].iter().map(|pixel| u32::from(pixel[i])).sum::<u32>();
+    [0, 1, 2].map(|i| ((level(i) + 2) / 4) as u8)
 }
 
 /// `under` with `share` of `over` on it, the share being from 0 to 1.
