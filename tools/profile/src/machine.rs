@@ -7,7 +7,7 @@ use lanegrad::kernels::{dispatch, peak};
 use std::time::Duration;
 
 /// How long one measurement of the peak takes.
-const PEAK_DURATION: Duration = Duration::from_millis(150);
+const PEAK_DURATION: Duration = Duration::from_millis(50);
 
 /// The machine as this run uses it.
 #[derive(Debug)]
