@@ -23,7 +23,7 @@ use roofs::Roofs;
 use serde::Serialize;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
-use workloads::{Group, Workload};
+use workloads::{Group, Maker, Workload};
 
 /// How often kernels are measured again, all together, since another program was at work, and the pause before.
 const AGAIN: usize = 60;
@@ -84,7 +84,13 @@ pub fn run(options: &RooflineOptions) -> Result<()> {
     if options.run.data.is_some() {
         return Err(Conflict("--data: the operands of the kernels are random numbers".into()).into());
     }
-    let makers = workloads::all();
+    let mut makers = workloads::all();
+    if let Some(text) = &options.only {
+        makers.retain(|maker| maker.name.contains(text));
+        if makers.is_empty() {
+            return Err(Conflict(format!("--only {text}: no kernel has that in its name")).into());
+        }
+    }
     let interrupt = Interrupt::listen();
     let mut results = Results::open(&options.run)?;
     let mut machine = Machine::new(options.run.threads)?;
@@ -95,12 +101,9 @@ pub fn run(options: &RooflineOptions) -> Result<()> {
     let bar = progress_bar(makers.len() as u64, "kernel");
     let (mut found, mut disturbed, mut again) = (Vec::new(), 0, AGAIN);
     let mut rest = Rest::learn(&machine)?;
-    for make in makers {
+    for Maker { name, group, make } in makers {
         bar.inc(1);
         let mut workload = make()?;
-        if options.only.as_deref().is_some_and(|text| !workload.name.contains(text)) {
-            continue;
-        }
         let mut best = f64::INFINITY;
         let is_quiet = loop {
             let was_quiet = rest.look(&machine)?;
@@ -113,17 +116,13 @@ pub fn run(options: &RooflineOptions) -> Result<()> {
             std::thread::sleep(PAUSE);
         };
         disturbed += usize::from(!is_quiet);
-        found.push((workload.name, workload.group, workload.operations, workload.bytes, best));
+        found.push((name, group, workload.operations, workload.bytes, best));
         if interrupt.is_asked() {
             bar.finish_and_clear();
             return Err(Interrupted("interrupted; nothing was written".into()).into());
         }
     }
     bar.finish_and_clear();
-    if found.is_empty() {
-        let text = options.only.clone().unwrap_or_default();
-        return Err(Conflict(format!("--only {text}: no kernel has that in its name")).into());
-    }
     // Once more, since another program may have been at work the first time.
     let roofs = roofs.highest(Roofs::measure(&mut machine)?);
     let cache = caches().second * machine.threads.count();

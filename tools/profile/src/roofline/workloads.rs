@@ -54,10 +54,6 @@ impl Group {
 
 /// A kernel with its operands, ready to run.
 pub struct Workload {
-    /// Its name, with the shape if there are several.
-    pub name: String,
-    /// Its kind.
-    pub group: Group,
     /// Floating-point operations of a run.
     pub operations: f64,
     /// Bytes that a run has to move.
@@ -66,8 +62,24 @@ pub struct Workload {
     pub run: Box<dyn FnMut() -> Result<(), Error> + Send>,
 }
 
-/// Makes a workload, operands and all, when its turn comes: all at once would not fit.
-pub type Maker = Box<dyn Fn() -> Result<Workload, lanegrad::Error>>;
+/// A kernel that is not made yet: the operands of all at once would not fit.
+pub struct Maker {
+    /// Its name, with the shape if there are several.
+    pub name: String,
+    /// Its kind.
+    pub group: Group,
+    /// Makes it, operands and all.
+    pub make: Box<dyn FnOnce() -> Result<Workload, lanegrad::Error>>,
+}
+
+impl Maker {
+    fn new<E>(name: impl Into<String>, group: Group, make: impl FnOnce() -> Result<Workload, E> + 'static) -> Self
+    where
+        lanegrad::Error: From<E>,
+    {
+        Self { name: name.into(), group, make: Box::new(|| Ok(make()?)) }
+    }
+}
 
 /// Bytes of so many `f32`.
 fn floats(count: usize) -> f64 {
@@ -85,13 +97,15 @@ pub fn random(seed: u64, length: usize) -> Vec<f32> {
 
 /// All workloads, in the order of the table.
 pub fn all() -> Vec<Maker> {
-    let mut makers: Vec<Maker> = Vec::new();
     // Squares, then the products of a perceptron of 512 units and of a classifier of 10 classes, batches of 256.
     let shapes = [[64; 3], [256; 3], [1024; 3], [256, 3072, 512], [3072, 256, 512], [256, 3072, 10], [10, 256, 3072]];
-    makers.extend(shapes.map(|shape| -> Maker { Box::new(move || Ok(product(shape))) }));
+    let products = shapes.map(|[m, k, n]| {
+        Maker::new(format!("gemm {m} x {k} x {n}"), Group::Product, move || Ok::<_, Error>(product([m, k, n])))
+    });
+    let mut makers = Vec::from(products);
     makers.extend(classifier::makers());
     makers.extend(images::makers());
-    makers.extend(RULES.map(|rule| -> Maker { Box::new(move || update(rule)) }));
+    makers.extend(RULES.map(|rule| Maker::new(rule.0.name(), Group::Update, move || update(rule))));
     makers.extend(elementwise::makers());
     makers
 }
@@ -100,8 +114,6 @@ pub fn all() -> Vec<Maker> {
 pub fn product([m, k, n]: [usize; 3]) -> Workload {
     let (a, b, mut c) = (random(1, m * k), random(2, k * n), vec![0.0; m * n]);
     Workload {
-        name: format!("gemm {m} x {k} x {n}"),
-        group: Group::Product,
         operations: 2.0 * (m * k * n) as f64,
         bytes: floats(m * k + k * n + m * n),
         run: Box::new(move || {
@@ -132,8 +144,6 @@ fn update((optimizer, operations): (Optimizer, u32)) -> Result<Workload, lanegra
     // Parameters, gradients and state are read, parameters and state written.
     let moved = (3 + 2 * optimizer.slots()) * length;
     Ok(Workload {
-        name: optimizer.name().into(),
-        group: Group::Update,
         operations: f64::from(operations) * length as f64,
         bytes: floats(moved),
         run: Box::new(move || match updater.step(&mut parameters, &gradients, 1e-4) {

@@ -8,12 +8,16 @@ use lanegrad::kernels::{Error, MatMut, MatRef};
 
 /// All of them, in the order of the table.
 pub fn makers() -> Vec<Maker> {
-    let mut makers: Vec<Maker> = Vec::new();
-    for pass in [ClassifierPass::Forward(Loss::Softmax), ClassifierPass::Forward(Loss::Hinge), ClassifierPass::Backward]
-    {
-        makers.push(Box::new(move || Ok(classifier(pass))));
-    }
-    makers.push(Box::new(|| Ok(gather())));
+    let forward = ClassifierPass::Forward;
+    let passes = [forward(Loss::Softmax), forward(Loss::Hinge), ClassifierPass::Backward].map(|pass| {
+        let name = match pass {
+            ClassifierPass::Forward(loss) => format!("classifier {} forward", loss.name()),
+            ClassifierPass::Backward => "classifier weight gradient".into(),
+        };
+        Maker::new(name, Group::Classifier, move || Ok::<_, Error>(classifier(pass)))
+    });
+    let mut makers = Vec::from(passes);
+    makers.push(Maker::new("normalise bytes", Group::Classifier, || Ok::<_, Error>(gather())));
     makers
 }
 
@@ -72,13 +76,7 @@ fn classifier(pass: ClassifierPass) -> Workload {
     weights.copy_from_slice(&random(4, CLASSES * stride));
     let (mut dscores, mut losses) = (random(5, CLASSES * BATCH), vec![0.0; BATCH]);
     let (bias, mut dbias) = (vec![0.0; CLASSES], vec![0.0; CLASSES]);
-    let name = match pass {
-        ClassifierPass::Forward(loss) => format!("{} forward", loss.name()),
-        ClassifierPass::Backward => "weight gradient".into(),
-    };
     Workload {
-        name: format!("classifier {name}"),
-        group: Group::Classifier,
         operations: 2.0 * (BATCH * FEATURES * CLASSES) as f64,
         bytes: (BATCH * FEATURES) as f64 + floats(CLASSES * FEATURES + CLASSES * BATCH),
         run: Box::new(move || {
@@ -107,8 +105,6 @@ fn gather() -> Workload {
     let (mean, scale) = (vec![127.0; FEATURES], vec![0.015; FEATURES]);
     let mut y = vec![0.0; BATCH * FEATURES];
     Workload {
-        name: "normalise bytes".into(),
-        group: Group::Classifier,
         operations: 2.0 * (BATCH * FEATURES) as f64,
         bytes: (BATCH * FEATURES) as f64 + floats(2 * FEATURES + BATCH * FEATURES),
         run: Box::new(move || classifier::gather(bytes.batch()?, Normalisation::new(&mean, &scale)?, &mut y)),

@@ -11,16 +11,19 @@ use lanegrad::kernels::softmax::log_softmax;
 
 /// All of them, in the order of the table.
 pub fn makers() -> Vec<Maker> {
-    let makers: [Maker; 7] = [
-        Box::new(|| Ok(elementwise("add", 1.0, Add))),
-        Box::new(|| Ok(elementwise("multiply", 1.0, Multiply))),
-        Box::new(|| Ok(scaled_sum())),
-        Box::new(|| Ok(one_operand("relu", 1.0, |x, y| map(Relu, [x], y)))),
-        Box::new(|| Ok(one_operand("exp", EXP_OPERATIONS, math::exp))),
-        Box::new(|| Ok(one_operand("ln", LN_OPERATIONS, |x, y| map(Ln, [x], y)))),
-        Box::new(|| Ok(softmax())),
-    ];
-    makers.into()
+    vec![
+        maker("add", || elementwise(1.0, Add)),
+        maker("multiply", || elementwise(1.0, Multiply)),
+        maker("add a multiple", scaled_sum),
+        maker("relu", || one_operand(1.0, |x, y| map(Relu, [x], y))),
+        maker("exp", || one_operand(EXP_OPERATIONS, math::exp)),
+        maker("ln", || one_operand(LN_OPERATIONS, |x, y| map(Ln, [x], y))),
+        maker("log-softmax, rows of 10", softmax),
+    ]
+}
+
+fn maker(name: &str, make: fn() -> Workload) -> Maker {
+    Maker::new(name, Group::Elementwise, move || Ok::<_, Error>(make()))
 }
 
 #[derive(Clone, Copy)]
@@ -78,12 +81,10 @@ impl Function<f32, 1> for Ln {
 const EXP_OPERATIONS: f64 = 29.0;
 const LN_OPERATIONS: f64 = 25.0;
 
-fn elementwise(name: &str, operations: f64, function: impl Function<f32, 2> + 'static) -> Workload {
+fn elementwise(operations: f64, function: impl Function<f32, 2> + 'static) -> Workload {
     let length = large();
     let (a, b, mut y) = (random(1, length), random(2, length), vec![0.0; length]);
     Workload {
-        name: name.into(),
-        group: Group::Elementwise,
         operations: operations * length as f64,
         bytes: floats(3 * length),
         run: Box::new(move || map(function, [&a, &b], &mut y)),
@@ -95,8 +96,6 @@ fn scaled_sum() -> Workload {
     let length = large();
     let (x, mut y) = (random(1, length), vec![0.0; length]);
     Workload {
-        name: "add a multiple".into(),
-        group: Group::Elementwise,
         operations: 2.0 * length as f64,
         bytes: floats(3 * length),
         run: Box::new(move || accumulate(Scale(0.5), [&x], &mut y)),
@@ -104,7 +103,6 @@ fn scaled_sum() -> Workload {
 }
 
 fn one_operand(
-    name: &str,
     operations: f64,
     function: impl Fn(&[f32], &mut [f32]) -> Result<(), Error> + Send + 'static,
 ) -> Workload {
@@ -113,8 +111,6 @@ fn one_operand(
     // Logarithms are of positive numbers.
     x.iter_mut().for_each(|x| *x = x.abs() + 0.1);
     Workload {
-        name: name.into(),
-        group: Group::Elementwise,
         operations: operations * length as f64,
         bytes: floats(2 * length),
         run: Box::new(move || function(&x, &mut y)),
@@ -127,8 +123,6 @@ fn softmax() -> Workload {
     let length = rows * CLASSES;
     let (x, mut y) = (random(1, length), vec![0.0; length]);
     Workload {
-        name: "log-softmax, rows of 10".into(),
-        group: Group::Elementwise,
         // The largest, two subtractions, a sum, an exponential, and for each row a logarithm.
         operations: (5.0 + EXP_OPERATIONS) * length as f64 + LN_OPERATIONS * rows as f64,
         bytes: floats(2 * length),

@@ -16,12 +16,18 @@ pub fn makers() -> Vec<Maker> {
     ] {
         for pass in [ConvolutionPass::Forward, ConvolutionPass::InputGradient, ConvolutionPass::WeightGradient] {
             if layer.number > 1 || pass != ConvolutionPass::InputGradient {
-                makers.push(Box::new(move || Ok(convolution(layer, pass)?)));
+                let name = format!("conv{} {}", layer.number, pass.name());
+                makers.push(Maker::new(name, Group::Convolution, move || convolution(layer, pass)));
             }
         }
     }
-    for pass in [PoolPass::MaxForward, PoolPass::MaxBackward, PoolPass::AverageForward, PoolPass::AverageBackward] {
-        makers.push(Box::new(move || Ok(pooling(pass)?)));
+    for (pass, name) in [
+        (PoolPass::MaxForward, "max pool forward"),
+        (PoolPass::MaxBackward, "max pool gradient"),
+        (PoolPass::AverageForward, "average pool forward"),
+        (PoolPass::AverageBackward, "average pool gradient"),
+    ] {
+        makers.push(Maker::new(name, Group::Pool, move || pooling(pass)));
     }
     makers
 }
@@ -42,11 +48,21 @@ enum ConvolutionPass {
     WeightGradient,
 }
 
+impl ConvolutionPass {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::InputGradient => "input gradient",
+            Self::WeightGradient => "weight gradient",
+        }
+    }
+}
+
 /// Images in a mini-batch of a convolutional network.
 const IMAGES: usize = 128;
 
 fn convolution(layer: Layer, pass: ConvolutionPass) -> Result<Workload, Error> {
-    let Layer { number, extent, channels, filters } = layer;
+    let Layer { extent, channels, filters, .. } = layer;
     let convolution = Convolution::new(ConvolutionShape {
         batch: IMAGES,
         height: extent,
@@ -61,14 +77,7 @@ fn convolution(layer: Layer, pass: ConvolutionPass) -> Result<Workload, Error> {
     let lengths = [convolution.input_length(), convolution.weight_length(), convolution.output_length()];
     let [mut x, mut weights, mut y] = lengths.map(|length| random(length as u64, length));
     let bias = random(6, filters);
-    let name = match pass {
-        ConvolutionPass::Forward => "forward",
-        ConvolutionPass::InputGradient => "input gradient",
-        ConvolutionPass::WeightGradient => "weight gradient",
-    };
     Ok(Workload {
-        name: format!("conv{number} {name}"),
-        group: Group::Convolution,
         operations: 2.0 * (IMAGES * convolution.multiply_adds()) as f64,
         bytes: floats(lengths.iter().sum()),
         run: Box::new(move || match pass {
@@ -105,15 +114,11 @@ fn pooling(pass: PoolPass) -> Result<Workload, Error> {
     let (input, output) = (pooling.input_length(), pooling.output_length());
     let (x, mut dx, mut y, dy) = (random(1, input), vec![0.0; input], vec![0.0; output], random(2, output));
     pool::max_forward(&pooling, &x, &mut y)?;
-    let (name, moved) = match pass {
-        PoolPass::MaxForward => ("max pool forward", input + output),
-        PoolPass::MaxBackward => ("max pool gradient", 2 * input + 2 * output),
-        PoolPass::AverageForward => ("average pool forward", input + output),
-        PoolPass::AverageBackward => ("average pool gradient", input + output),
+    let moved = match pass {
+        PoolPass::MaxBackward => 2 * input + 2 * output,
+        PoolPass::MaxForward | PoolPass::AverageForward | PoolPass::AverageBackward => input + output,
     };
     Ok(Workload {
-        name: name.into(),
-        group: Group::Pool,
         // A comparison or an addition for each element of each window.
         operations: (kernel * kernel * output) as f64,
         bytes: floats(moved),
