@@ -58,12 +58,12 @@ fn a_network_is_reported_and_written_like_any_model() {
 
 #[test]
 fn the_weights_do_not_depend_on_the_number_of_threads() {
-    let data = small_cifar().to_str().unwrap();
     for (model, optimizer, iterations) in
         [("mlp", "momentum", "20"), ("mlp", "muon", "4"), ("convnet", "nesterov", "3")]
     {
         let weights = |threads: &str| {
-            let arguments = ["--data", data, "--model", model, "--optimizer", optimizer, "--iterations", iterations];
+            let arguments =
+                ["--data", "synthetic:500", "--model", model, "--optimizer", optimizer, "--iterations", iterations];
             hash(&train(&[&arguments[..], &["--batch-size", "48", "--threads", threads]].concat()).2)
         };
         let one = weights("1");
