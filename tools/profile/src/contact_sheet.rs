@@ -122,7 +122,7 @@ pub fn png_rgb(width: usize, height: usize, pixels: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = png::Encoder::new(&mut file, width.try_into()?, height.try_into()?);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::High);
+    encoder.set_compression(png::Compression::Balanced);
     let mut writer = encoder.write_header().context("writing the head of a PNG")?;
     writer.write_image_data(pixels).context("writing the pixels of a PNG")?;
     writer.finish().context("finishing a PNG")?;
