@@ -45,7 +45,7 @@ use crate::tensor::Tensor;
 use lanegrad_kernels::isa::Scalar;
 use recording::{Kind, Mode, Recording};
 use std::borrow::Cow;
-use std::cell::{Ref, RefCell};
+use std::cell::{Ref, RefCell, RefMut};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -195,15 +195,20 @@ impl<T: Scalar> Tape<T> {
     // Compiled once for each of this crate's operations: see `instances`.
     #[inline(never)]
     pub fn try_apply<'t, O: Op<T>>(&'t self, op: O, inputs: &[Var<'t, T>]) -> Result<Var<'t, T>, Error> {
+        let mut recording = self.recording_of(inputs)?;
+        let index = recording.operation(self.mode, op, &mut inputs.iter().copied().map(Var::index))?;
+        Ok(Var::new(self, index))
+    }
+
+    /// The recording, to have an operation on `inputs` recorded.
+    fn recording_of(&self, inputs: &[Var<'_, T>]) -> Result<RefMut<'_, Recording<T>>, Error> {
         for input in inputs {
             if !std::ptr::eq(input.tape(), self) {
                 return Err(Error::Tape("a variable of another tape"));
             }
             input.check()?;
         }
-        let mut recording = self.recording.try_borrow_mut().map_err(|_| IN_USE)?;
-        let index = recording.operation(self.mode, op, inputs.iter().map(|input| input.index()))?;
-        Ok(Var::new(self, index))
+        self.recording.try_borrow_mut().map_err(|_| IN_USE)
     }
 
     /// The variable, or a poisoned one if there is an error, which the tape keeps.

@@ -1,7 +1,7 @@
 //! The arenas and nodes behind a tape.
 
 use super::observer::{Observed, Observer, Pass};
-use super::op::{Backward, Forward, Inputs, Op};
+use super::op::{Backward, Forward, Inputs, Op, Output};
 use crate::error::Error;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -166,43 +166,62 @@ impl<T: Scalar> Recording<T> {
     }
 
     /// Records `op` on `inputs`, which are indices of nodes in use, and computes it.
-    pub fn operation<O: Op<T>>(&mut self, mode: Mode, op: O, inputs: impl Iterator<Item = u32>) -> Result<u32, Error> {
+    pub fn operation<O: Op<T>>(
+        &mut self,
+        mode: Mode,
+        op: O,
+        inputs: &mut dyn Iterator<Item = u32>,
+    ) -> Result<u32, Error> {
+        // Nothing but the second line is compiled for each kind of operation.
+        let index = self.prepare(mode, &op, inputs)?;
+        self.keep(index, op);
+        self.compute(mode, index)
+    }
+
+    /// Makes a node for the result of `op` on `inputs`.
+    fn prepare(&mut self, mode: Mode, op: &dyn Op<T>, inputs: &mut dyn Iterator<Item = u32>) -> Result<usize, Error> {
         let first_edge = self.edges.len();
         self.edges.extend(inputs);
         let edges = first_edge..self.edges.len();
-        let recorded = self.compute(mode, op, edges);
-        if recorded.is_err() {
-            self.edges.truncate(first_edge);
+        let inputs = Inputs { nodes: &self.nodes, edges: &self.edges[edges.clone()], values: &self.values };
+        let wants_gradient = mode.training && (0..inputs.len()).any(|i| inputs.wants_gradient(i));
+        let output = if op.takes(inputs.len()) {
+            op.output(inputs)
+        } else {
+            Err(Error::Inputs { op: op.name(), found: inputs.len() })
+        };
+        let made =
+            output.and_then(|Output { shape, residual }| self.node(Kind::Operation, shape, residual, wants_gradient));
+        match &made {
+            Ok(index) => self.nodes[*index].edges = edges,
+            Err(_) => self.edges.truncate(first_edge),
         }
-        recorded
+        made
     }
 
-    fn compute<O: Op<T>>(&mut self, mode: Mode, op: O, edges: Range<usize>) -> Result<u32, Error> {
-        let inputs = Inputs { nodes: &self.nodes, edges: &self.edges[edges.clone()], values: &self.values };
-        if !op.takes(inputs.len()) {
-            return Err(Error::Inputs { op: op.name(), found: inputs.len() });
-        }
-        let output = op.output(inputs)?;
-        let wants_gradient = mode.training && (0..inputs.len()).any(|i| inputs.wants_gradient(i));
-        let index = self.node(Kind::Operation, output.shape, output.residual, wants_gradient)?;
+    /// Gives a node its operation.
+    fn keep<O: Op<T>>(&mut self, index: usize, op: O) {
         let node = &mut self.nodes[index];
-        node.edges = edges.clone();
         // The box of an earlier step is used again if it held the same kind of operation.
         match node.op.as_mut().and_then(|kept| (kept.as_mut() as &mut dyn Any).downcast_mut::<O>()) {
             Some(kept) => *kept = op,
             None => node.op = Some(Box::new(op)),
         }
+    }
+
+    /// Computes the value of a node; takes it back if that fails.
+    fn compute(&mut self, mode: Mode, index: usize) -> Result<u32, Error> {
         let start = self.clock();
         let node = &self.nodes[index];
         let (earlier, rest) = self.values.split_at_mut(node.value.start);
         let pass = Forward {
-            inputs: Inputs { nodes: &self.nodes, edges: &self.edges[edges], values: earlier },
+            inputs: Inputs { nodes: &self.nodes, edges: &self.edges[node.edges.clone()], values: earlier },
             shape: &node.shape,
             output: &mut rest[..node.value.len()],
             residual: &mut self.residuals[node.residual.clone()],
             step: mode.step,
         };
-        let op = node.op.as_ref().expect("stored above");
+        let op = node.op.as_ref().expect("an operation's node has its operation");
         op.forward(pass).inspect_err(|_| self.pop())?;
         self.observed(start, index, Pass::Forward);
         Ok(index as u32)
