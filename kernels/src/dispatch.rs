@@ -7,7 +7,7 @@
 //! ```
 
 use crate::error::Error;
-use crate::isa::{Kernel, Level, portable::Portable};
+use crate::isa::{Isa, Kernel, Level, portable::Portable};
 #[cfg(target_arch = "x86_64")]
 use crate::isa::{avx2::Avx2, avx512::Avx512};
 use std::sync::OnceLock;
@@ -76,8 +76,6 @@ pub fn dispatch<K: Kernel>(kernel: K) -> Result<K::Output, Error> {
 ///
 /// # Errors
 /// [`Error::UnsupportedIsa`] if the processor lacks it; the kernel has not run then.
-// Never inlined, so that whoever runs a kernel that a linked crate runs, too, links that crate's code: see `instances`.
-#[inline(never)]
 pub fn dispatch_at<K: Kernel>(level: Level, kernel: K) -> Result<K::Output, Error> {
     match level {
         Level::Portable => run(Portable::detect(), level, kernel),
@@ -90,8 +88,15 @@ pub fn dispatch_at<K: Kernel>(level: Level, kernel: K) -> Result<K::Output, Erro
     }
 }
 
-fn run<S: crate::isa::Isa, K: Kernel>(token: Option<S>, level: Level, kernel: K) -> Result<K::Output, Error> {
-    token.map(|isa| kernel.run(isa)).ok_or_else(|| unsupported(level))
+fn run<S: Isa, K: Kernel>(token: Option<S>, level: Level, kernel: K) -> Result<K::Output, Error> {
+    token.map(|isa| start(isa, kernel)).ok_or_else(|| unsupported(level))
+}
+
+/// Runs `kernel`.
+// Never inlined, so that whoever runs a kernel that a linked crate runs, too, links that crate's code: see `instances`.
+#[inline(never)]
+pub(crate) fn start<S: Isa, K: Kernel>(isa: S, kernel: K) -> K::Output {
+    kernel.run(isa)
 }
 
 /// Runs `kernel` at [`level`], for entry points that have no way to report an error.

@@ -195,7 +195,8 @@ impl<T: Scalar> Kernel for Gemm<'_, T> {
     type Output = ();
 
     fn run<S: Isa>(mut self, isa: S) {
-        InPlace(&mut self).run(isa);
+        // What `gemm` runs, too, is compiled once.
+        dispatch::start(isa, InPlace(&mut self));
     }
 }
 
