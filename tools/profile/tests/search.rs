@@ -121,7 +121,6 @@ fn cifar_10_gives_the_losses_of_the_slide() {
     // The slide's are from 8.6 to 9.4, and its best weights get 15.55 % right.
     assert!(losses(&report).iter().all(|loss| (8.0..10.2).contains(loss)));
     assert!((0.12..0.20).contains(&report["test_accuracy"].as_f64().unwrap()), "{report}");
-    // After a thousand tries, which take four times as long, it is 21.4 %.
-    let (_, _, report) = search(&["--data", &data, "--tries", "250", "--local"]);
-    assert!((0.165..0.21).contains(&report["test_accuracy"].as_f64().unwrap()), "{report}");
+    let (_, _, report) = search(&["--data", &data, "--tries", "1000", "--local"]);
+    assert!((0.18..0.25).contains(&report["test_accuracy"].as_f64().unwrap()), "{report}");
 }
