@@ -1,10 +1,11 @@
 //! C <- alpha A B + beta C: the matrix product, cache-blocked and packed.
 //!
-//! A product takes one of three ways, chosen by level, type, shape and strides alone:
+//! A product takes one of these ways, chosen by level, type, shape and strides alone:
 //!
 //! * **blocked**: the loops of Goto and van de Geijn's "Anatomy of high-performance matrix multiplication" (2008), with the
 //!   roles of A and B exchanged, since the micro-tile's vectors lie along the columns of a row-major C. B is packed unless
 //!   there are so few rows that each of its elements is used in one micro-tile only.
+//! * **direct**: a small product, tile by tile where it lies; its elements have the bits that the blocked way would give them.
 //! * **narrow**: a few columns and a long depth. The vectors lie along the depth, two columns in each.
 //! * **column**: one column: dot products.
 //!
@@ -22,6 +23,7 @@ mod blocking;
 mod column;
 mod common;
 mod deep;
+mod direct;
 mod epilogue;
 mod microkernel;
 mod narrow;
@@ -208,8 +210,8 @@ impl<T: Scalar> Kernel for InPlace<'_, '_, T> {
 
     fn run<S: Isa>(self, isa: S) {
         let Gemm { operands, limits } = self.0;
-        if limits.is_none() && is_direct::<S, T>(operands) {
-            return blocked::direct(isa, operands);
+        if limits.is_none() && direct::pays::<S, T>(operands) {
+            return direct::run(isa, operands);
         }
         let ((m, n), k) = (operands.c.shape(), operands.a.cols());
         let operands = operands.reborrow();
@@ -222,17 +224,6 @@ impl<T: Scalar> Kernel for InPlace<'_, '_, T> {
             (None, parts) => deep::run(isa, operands, parts),
         }
     }
-}
-
-/// Whether a product is small, and one block that is read where it lies.
-fn is_direct<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> bool {
-    let ((m, n), k) = (operands.c.shape(), operands.a.cols());
-    let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
-    is_small
-        && operands.c.col_stride() == 1
-        && !is_trivial(operands)
-        && blocked::is_one_block::<S, T>(k, n)
-        && matches!(choose::<S, T>(operands), (Path::Blocked { pack_a: false, pack_b: false }, false))
 }
 
 /// Whether C is empty, or does not depend on A and B.

@@ -23,15 +23,9 @@ struct Layout {
 impl Layout {
     /// Checks that every element, counted from `offset`, lies in a slice of `length` elements.
     fn check_bounds(self, length: usize, offset: usize) -> Result<(), Error> {
-        let error = Error::OutOfBounds {
-            shape: (self.rows, self.cols),
-            strides: (self.row_stride, self.col_stride),
-            length,
-            offset,
-        };
         // Even an empty view keeps a pointer that is derived from the slice, so its offset must be in it.
         if offset > length || self.rows.checked_mul(self.cols).is_none() {
-            return Err(error);
+            return Err(self.out_of_bounds(length, offset));
         }
         if self.rows == 0 || self.cols == 0 {
             return Ok(());
@@ -41,14 +35,18 @@ impl Layout {
             let down = (self.rows - 1).checked_mul(row);
             let across = (self.cols - 1).checked_mul(col);
             let last = down.zip(across).and_then(|(down, across)| down.checked_add(across)?.checked_add(offset));
-            return last.filter(|&last| last < length).map(|_| ()).ok_or(error);
+            return if last.is_some_and(|last| last < length) {
+                Ok(())
+            } else {
+                Err(self.out_of_bounds(length, offset))
+            };
         }
         // 128 bits hold these: the product of the extents fits 64 bits, and so does each stride.
         let down = (self.rows as i128 - 1) * self.row_stride as i128;
         let across = (self.cols as i128 - 1) * self.col_stride as i128;
         let first = offset as i128 + down.min(0) + across.min(0);
         let last = offset as i128 + down.max(0) + across.max(0);
-        if first < 0 || last >= length as i128 { Err(error) } else { Ok(()) }
+        if first < 0 || last >= length as i128 { Err(self.out_of_bounds(length, offset)) } else { Ok(()) }
     }
 
     /// Checks that no two elements lie at one address.
@@ -90,8 +88,20 @@ impl Layout {
         Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride }
     }
 
-    fn row_major(rows: usize, cols: usize) -> Self {
-        Self { rows, cols, row_stride: cols as isize, col_stride: 1 }
+    /// Rows one after the other, if a slice of `length` elements holds them: in bounds and distinct without any further check.
+    #[inline]
+    fn row_major(rows: usize, cols: usize, length: usize) -> Result<Self, Error> {
+        let layout = Self { rows, cols, row_stride: cols as isize, col_stride: 1 };
+        match rows.checked_mul(cols) {
+            Some(count) if count <= length => Ok(layout),
+            _ => Err(layout.out_of_bounds(length, 0)),
+        }
+    }
+
+    #[cold]
+    fn out_of_bounds(self, length: usize, offset: usize) -> Error {
+        let (shape, strides) = ((self.rows, self.cols), (self.row_stride, self.col_stride));
+        Error::OutOfBounds { shape, strides, length, offset }
     }
 }
 
@@ -122,7 +132,8 @@ impl<'a, T: Scalar> MatRef<'a, T> {
     /// # Errors
     /// [`Error::OutOfBounds`] if `data` is shorter.
     pub fn row_major(data: &'a [T], rows: usize, cols: usize) -> Result<Self, Error> {
-        Self::with_strides(data, 0, rows, cols, cols as isize, 1)
+        let layout = Layout::row_major(rows, cols, data.len())?;
+        Ok(Self { first: data.as_ptr(), layout, borrow: PhantomData })
     }
 
     /// `rows` x `cols` elements of `data`, element (i, j) at `offset + i row_stride + j col_stride`.
@@ -264,8 +275,8 @@ impl<'a, T: Scalar> MatMut<'a, T> {
     /// # Errors
     /// [`Error::OutOfBounds`] if `data` is shorter.
     pub fn row_major(data: &'a mut [T], rows: usize, cols: usize) -> Result<Self, Error> {
-        let layout = Layout::row_major(rows, cols);
-        Self::with_strides(data, 0, rows, cols, layout.row_stride, layout.col_stride)
+        let layout = Layout::row_major(rows, cols, data.len())?;
+        Ok(Self { first: data.as_mut_ptr(), layout, borrow: PhantomData })
     }
 
     /// `rows` x `cols` elements of `data`, element (i, j) at `offset + i row_stride + j col_stride`.
@@ -409,6 +420,11 @@ mod tests {
         let data = [0.0_f32; 12];
         assert!(MatRef::row_major(&data, 3, 4).is_ok());
         assert!(MatRef::row_major(&data, 3, 5).is_err());
+        assert!(MatRef::row_major(&data, 1 << 40, 1 << 40).is_err());
+        assert!(MatRef::row_major(&data, 0, usize::MAX).is_ok());
+        assert!(MatMut::row_major(&mut data.clone(), 3, 4).is_ok());
+        assert!(MatMut::row_major(&mut data.clone(), 3, 5).is_err());
+        assert!(MatMut::row_major(&mut data.clone(), 1 << 40, 1 << 40).is_err());
         assert!(MatRef::with_strides(&data, 11, 3, 4, -4, -1).is_ok());
         assert!(MatRef::with_strides(&data, 10, 3, 4, -4, -1).is_err());
         assert!(MatRef::with_strides(&data, 0, usize::MAX, usize::MAX, 0, 0).is_err());

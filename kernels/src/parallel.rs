@@ -11,7 +11,11 @@
 use crate::error::Error;
 use crate::workspace;
 use std::cell::Cell;
-use std::sync::OnceLock;
+#[cfg(unix)]
+use std::sync::{
+    Once,
+    atomic::{AtomicBool, Ordering},
+};
 use std::time::{Duration, Instant};
 
 /// A pool of worker threads, started once.
@@ -72,10 +76,31 @@ pub fn alone<R>(work: impl FnOnce() -> R) -> R {
 }
 
 /// Whether this process was forked from one whose threads kernels have used: its pool came along, its threads did not.
+///
+/// The system says so when it forks; to ask it who one is takes as long as a small product.
+#[cfg(unix)]
 fn is_forked() -> bool {
-    static STARTED_BY: OnceLock<u32> = OnceLock::new();
-    let process = std::process::id();
-    *STARTED_BY.get_or_init(|| process) != process
+    type Handler = extern "C" fn();
+    unsafe extern "C" {
+        fn pthread_atfork(before: Option<Handler>, parent: Option<Handler>, child: Option<Handler>) -> std::ffi::c_int;
+    }
+    static IS_FORKED: AtomicBool = AtomicBool::new(false);
+    static WATCH: Once = Once::new();
+    extern "C" fn note() {
+        IS_FORKED.store(true, Ordering::Relaxed);
+    }
+    WATCH.call_once(|| {
+        // SAFETY: this is the function's signature, and `note` does what a child may do before anything else: it writes one word.
+        // It fails for want of memory alone; a child is then not known for one.
+        unsafe { pthread_atfork(None, None, Some(note)) };
+    });
+    IS_FORKED.load(Ordering::Relaxed)
+}
+
+/// Nobody forks here.
+#[cfg(not(unix))]
+fn is_forked() -> bool {
+    false
 }
 
 /// Work over a range of items that can be cut anywhere.

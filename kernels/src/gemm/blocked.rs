@@ -6,12 +6,12 @@ use super::epilogue::Epilogue;
 use super::microkernel::{DenseKernel, MicroKernel, PanelOfA, Tile, WideKernel};
 use super::pack;
 use super::{Operands, part, tile_rows};
-use crate::caches::caches;
 use crate::groups::groups;
 use crate::isa::{Isa, Lanes, MAX_LANES, Scalar};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{self, Divide, Grain};
 use crate::workspace::with_scratch;
+use std::ops::Range;
 
 /// A part of the rows or columns of a blocked product.
 pub(super) struct Blocked<'a, S, T> {
@@ -130,37 +130,15 @@ impl<S: Isa, T: Scalar> Divide for Blocked<'_, S, T> {
     }
 }
 
-/// Whether a product without copies is one block.
-pub(super) fn is_one_block<S: Isa, T: Scalar>(k: usize, n: usize) -> bool {
-    Blocking::depth::<S, T>(k) >= k && streamed::<S, T>(n) == n
-}
-
-/// A product of one block, read where it lies: the macro-kernel without any detour.
-pub(super) fn direct<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
-    let Operands { alpha, a, ref b, beta, ref mut c, epilogue } = *operands;
-    let b = BlockOfB::streamed(*b);
-    let is_far = is_far(c);
-    for (i, height) in groups(a.rows(), tile_rows::<S, T>(a)) {
-        row_of_tiles(isa, alpha, panel_of(a, i), &b, beta, is_far, (i, height), c);
-    }
-    epilogue.apply(isa, c.reborrow());
-}
-
 /// Rows of a panel of A from `first` on, where they lie: adjacent along the depth, or across the rows.
 #[inline(always)]
-fn panel_of<T: Scalar>(a: MatRef<'_, T>, first: usize) -> PanelOfA<T> {
+pub(super) fn panel_of<T: Scalar>(a: MatRef<'_, T>, first: usize) -> PanelOfA<T> {
     let across = a.col_stride() != 1;
     PanelOfA { first: a.element(first, 0), stride: if across { a.col_stride() } else { a.row_stride() }, across }
 }
 
-/// Whether C lies further out than in the second-level cache, of which one that fills a quarter is left there by whoever uses it. To ask for
-/// nearer lines costs more than to wait for them.
-fn is_far<T: Scalar>(c: &MatMut<'_, T>) -> bool {
-    c.rows().saturating_mul(c.cols()) > caches().second / 4 / size_of::<T>()
-}
-
 /// Columns of a B of `cols` columns that are read where they lie, if B is not packed: all, or those that fill whole tiles.
-fn streamed<S: Isa, T: Scalar>(cols: usize) -> usize {
+pub(super) fn streamed<S: Isa, T: Scalar>(cols: usize) -> usize {
     if S::MASKS { cols } else { cols - cols % (S::GEMM_VECTORS * T::Lanes::<S>::COUNT) }
 }
 
@@ -180,25 +158,6 @@ struct BlockOfB<'a, T> {
     view: MatRef<'a, T>,
 }
 
-impl<'a, T: Scalar> BlockOfB<'a, T> {
-    /// All of `view`, read where it lies.
-    fn streamed(view: MatRef<'a, T>) -> Self {
-        Self { packed: &[], streamed: view.cols(), view }
-    }
-
-    /// Where the micropanel that starts at column `j` lies, and its row stride; `width` is its width in whole vectors.
-    #[inline(always)]
-    fn panel(&self, j: usize, width: usize) -> (*const T, isize) {
-        if j < self.streamed {
-            (self.view.element(0, j), self.view.row_stride())
-        } else {
-            // All panels before this one are full ones, so `depth` rows of the columns before it precede it.
-            let depth = self.view.rows();
-            (self.packed[(j - self.streamed) * depth..][..width * depth].as_ptr(), width as isize)
-        }
-    }
-}
-
 /// C <- epilogue(alpha A B + beta C) for one block: the loops over micropanels of A, then of B.
 fn macro_kernel<S: Isa, T: Scalar>(
     isa: S,
@@ -209,11 +168,12 @@ fn macro_kernel<S: Isa, T: Scalar>(
     epilogue: Epilogue<'_, T>,
     mut c: MatMut<'_, T>,
 ) {
-    let is_far = is_far(&c);
     let finish = !epilogue.is_none();
     let rows_of_c = c.rows();
+    let mut tile = Tile::first_of(&c, alpha, beta, b.view.rows());
     let mut tiles = |i: usize, height: usize, panel: PanelOfA<T>| {
-        row_of_tiles(isa, alpha, panel, &b, beta, is_far, (i, height), &mut c);
+        (tile.rows, tile.a) = (height, panel);
+        row_of_tiles(isa, &mut tile, &b, i, &mut c);
         if finish {
             epilogue.rows(i, height).apply(isa, c.reborrow().split_rows(i).1.split_rows(height).0);
         }
@@ -235,45 +195,61 @@ fn macro_kernel<S: Isa, T: Scalar>(
     }
 }
 
-/// The tiles of at most MR rows of C, the first and their number given, whose rows of A are `a`, one after the other.
+/// The tiles of the rows of C from `first` on that `tile` is for, one after the other.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 fn row_of_tiles<S: Isa, T: Scalar>(
     isa: S,
-    alpha: T,
-    a: PanelOfA<T>,
+    tile: &mut Tile<T>,
     b: &BlockOfB<'_, T>,
-    beta: T,
-    is_far: bool,
-    (first, rows): (usize, usize),
+    first: usize,
+    c: &mut MatMut<'_, T>,
+) {
+    // No tile reads some columns where they lie and others from the copy.
+    let n = c.cols();
+    if b.streamed > 0 {
+        tiles::<S, T, false>(isa, tile, (b.view.element(0, 0), b.view.row_stride()), first, 0..b.streamed, c);
+    }
+    if b.streamed < n {
+        tiles::<S, T, true>(isa, tile, (b.packed.as_ptr(), 0), first, b.streamed..n, c);
+    }
+}
+
+/// The tiles of some columns of the rows of C from `first` on that `tile` is for.
+///
+/// The columns of B start at the address given; they are read where they lie, with the row stride given, or, if they are `PACKED`,
+/// in micropanels as wide as the micro-tile, the last in as many whole vectors as it needs.
+#[inline(always)]
+pub(super) fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
+    isa: S,
+    tile: &mut Tile<T>,
+    (b, b_stride): (*const T, isize),
+    first: usize,
+    columns: Range<usize>,
     c: &mut MatMut<'_, T>,
 ) {
     let lanes = T::Lanes::<S>::COUNT;
     let n = c.cols();
-    let (c_stride, is_scattered) = (c.row_stride(), c.col_stride() != 1);
-    let narrow = S::GEMM_VECTORS * lanes;
-    let has_wide = rows < S::WIDE_VECTORS.len() && !a.across && !is_scattered;
-    let wide = if has_wide { S::WIDE_VECTORS[rows] * lanes } else { usize::MAX };
-    let mut j = 0;
-    while j < n {
-        // No tile reads some columns where they lie and others from the copy.
-        let end = if j < b.streamed { b.streamed } else { n };
-        let is_wide = wide <= end - j && j < b.streamed;
-        let cols = if is_wide { wide } else { narrow.min(end - j) };
-        let (panel, b_stride) = b.panel(j, cols.next_multiple_of(lanes));
-        let is_cut = j < b.streamed && !cols.is_multiple_of(lanes);
-        // The micropanels of A and B have as many steps as B's block has rows, each of `rows` rows and of as many whole
-        // vectors as `cols` need, the last of which is not whole if the tile is cut.
-        let (depth, target) = (b.view.rows(), c.element(first, j));
-        let next = if j + cols < n { c.element(first, j + cols) } else { c.element(first + rows, 0) };
-        let tile = Tile { depth, a, b: panel, b_stride, alpha, beta, c: target, c_stride, next, is_far, rows, cols };
+    let is_scattered = c.col_stride() != 1;
+    let has_wide = !PACKED && tile.rows < S::WIDE_VECTORS.len() && !tile.a.across && !is_scattered;
+    let wide = if has_wide { S::WIDE_VECTORS[tile.rows] * lanes } else { usize::MAX };
+    let mut j = columns.start;
+    while j < columns.end {
+        let is_wide = wide <= columns.end - j;
+        let cols = if is_wide { wide } else { (S::GEMM_VECTORS * lanes).min(columns.end - j) };
+        let is_cut = !PACKED && !cols.is_multiple_of(lanes);
+        tile.cols = cols;
+        tile.c = c.element(first, j);
+        tile.next = if j + cols < n { c.element(first, j + cols) } else { c.element(first + tile.rows, 0) };
+        // All panels before this one are full ones, so `depth` rows of the columns before it precede it.
+        tile.b = b.wrapping_add((j - columns.start) * if PACKED { tile.depth } else { 1 });
+        tile.b_stride = if PACKED { cols.next_multiple_of(lanes) as isize } else { b_stride };
         if is_scattered {
-            let target = c.reborrow().split_rows(first).1.split_rows(rows).0;
-            compute_scattered(isa, &tile, is_cut, target.split_cols(j).1.split_cols(cols).0);
+            let target = c.reborrow().split_rows(first).1.split_rows(tile.rows).0;
+            compute_scattered(isa, tile, is_cut, target.split_cols(j).1.split_cols(cols).0);
         } else if is_wide {
-            isa.wide_tile(rows, WideKernel(&tile));
+            isa.wide_tile(tile.rows, WideKernel(tile));
         } else {
-            compute(isa, &tile, is_cut);
+            compute(isa, tile, is_cut);
         }
         j += cols;
     }

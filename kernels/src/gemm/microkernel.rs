@@ -1,6 +1,8 @@
 //! The micro-kernel: one MR x NR tile of C, its sums in registers.
 
+use crate::caches::caches;
 use crate::isa::{Isa, Lanes, Scalar, TileKernel};
+use crate::matrix::MatMut;
 
 /// Where a micro-kernel finds its rows of A: the element of row `i` at step `p` lies at `first + i stride + p`, or, if
 /// `across` rows are adjacent, at `first + i + p stride`.
@@ -29,6 +31,12 @@ pub(super) struct Tile<T> {
     /// Rows of C, and columns: more than all vectors but the last have, and at most as many as all have.
     pub rows: usize,
     pub cols: usize,
+}
+
+/// Whether C lies further out than in the second-level cache, of which one that fills a quarter is left there by whoever uses it. To ask for
+/// nearer lines costs more than to wait for them.
+fn is_far<T: Scalar>(c: &MatMut<'_, T>) -> bool {
+    c.rows().saturating_mul(c.cols()) > caches().second / 4 / size_of::<T>()
 }
 
 /// Computes a tile, whose A is `across` if it is to be `ACROSS`: a constant, so that no address takes a chain of additions.
@@ -98,6 +106,28 @@ impl<T: Scalar> TileKernel for WideKernel<'_, T> {
 }
 
 impl<T: Scalar> Tile<T> {
+    /// What all tiles of `c` share, for sums over `depth` steps; where their rows and columns are is left open.
+    #[inline(always)]
+    pub fn first_of(c: &MatMut<'_, T>, alpha: T, beta: T, depth: usize) -> Self {
+        let (first, nowhere) = (c.element(0, 0), std::ptr::null());
+        let a = PanelOfA { first: nowhere, stride: 0, across: false };
+        let (c_stride, is_far) = (c.row_stride(), is_far(c));
+        Self {
+            depth,
+            a,
+            b: nowhere,
+            b_stride: 0,
+            alpha,
+            beta,
+            c: first,
+            c_stride,
+            next: first,
+            is_far,
+            rows: 0,
+            cols: 0,
+        }
+    }
+
     /// Where row `i` of the tile of C starts.
     #[inline(always)]
     fn line(&self, i: usize) -> *mut T {

@@ -1,0 +1,45 @@
+//! The direct way through a small product: one block, read where it lies, without what larger ones gain from decisions.
+
+use super::blocked::{panel_of, streamed, tiles};
+use super::blocking::Blocking;
+use super::microkernel::Tile;
+use super::{Operands, Path, WORTH_A_THREAD, choose, is_trivial, narrow, tile_rows};
+use crate::groups::groups;
+use crate::isa::{Isa, Scalar};
+
+/// Multiply-adds up to which a product of row-major operands is too small for copies, whatever its shape and strides.
+const TINY: usize = 1 << 15;
+
+/// Whether a product goes this way.
+pub(super) fn pays<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> bool {
+    let ((m, n), k) = (operands.c.shape(), operands.a.cols());
+    let size = m.saturating_mul(n).saturating_mul(k);
+    if size > WORTH_A_THREAD || operands.c.col_stride() != 1 || is_trivial(operands) || !is_one_block::<S, T>(k, n) {
+        return false;
+    }
+    let is_row_major = operands.a.col_stride() == 1 && operands.b.col_stride() == 1;
+    if is_row_major && size <= TINY && m > 1 && n > 1 && !narrow::pays::<S, T>(n, k) {
+        return true;
+    }
+    matches!(choose::<S, T>(operands), (Path::Blocked { pack_a: false, pack_b: false }, false))
+}
+
+/// Whether a product without copies is one block.
+#[inline(always)]
+fn is_one_block<S: Isa, T: Scalar>(k: usize, n: usize) -> bool {
+    Blocking::depth::<S, T>(k) >= k && streamed::<S, T>(n) == n
+}
+
+/// C <- epilogue(alpha A B + beta C), tile by tile.
+pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
+    let Operands { alpha, a, b, beta, ref mut c, epilogue } = *operands;
+    let (m, n) = c.shape();
+    let mut tile = Tile::first_of(c, alpha, beta, a.cols());
+    for (i, rows) in groups(m, tile_rows::<S, T>(a)) {
+        (tile.rows, tile.a) = (rows, panel_of(a, i));
+        tiles::<S, T, false>(isa, &mut tile, (b.element(0, 0), b.row_stride()), i, 0..n, c);
+    }
+    if !epilogue.is_none() {
+        epilogue.apply(isa, c.reborrow());
+    }
+}
