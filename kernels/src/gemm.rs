@@ -69,9 +69,15 @@ use common::Common;
 ///
 /// # Errors
 /// [`Error::Shape`] if the extents do not agree, and those of [`dispatch::level`]. C is unchanged then.
-#[inline(never)]
+#[inline]
 pub fn gemm<T: Scalar>(alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: MatMut<'_, T>) -> Result<(), Error> {
-    dispatch::dispatch(InPlace(&mut Gemm::new(alpha, a, b, beta, c)?))
+    run(&mut Gemm::new(alpha, a, b, beta, c)?)
+}
+
+/// Runs a product where its caller made it: to copy its operands takes as long as a tiny product.
+#[inline(never)]
+pub(crate) fn run<T: Scalar>(product: &mut Gemm<'_, T>) -> Result<(), Error> {
+    dispatch::dispatch(InPlace(product))
 }
 
 /// A checked product, to be run at a level of one's choice ([`dispatch::dispatch_at`]).
@@ -124,6 +130,7 @@ impl<T: Scalar> Operands<'_, T> {
 }
 
 /// Refuses extents that do not agree.
+#[inline]
 fn check(a: (usize, usize), b: (usize, usize), c: (usize, usize)) -> Result<(), Error> {
     if b.0 != a.1 {
         return Err(Error::Shape { what: "rows of B and columns of A", expected: (a.1, b.1), found: b });
@@ -139,6 +146,7 @@ impl<'a, T: Scalar> Gemm<'a, T> {
     ///
     /// # Errors
     /// [`Error::Shape`] if the extents do not agree.
+    #[inline]
     pub fn new(alpha: T, a: MatRef<'a, T>, b: MatRef<'a, T>, beta: T, c: MatMut<'a, T>) -> Result<Self, Error> {
         check(a.shape(), b.shape(), c.shape())?;
         Ok(Self { operands: Operands { alpha, a, b, beta, c, epilogue: Epilogue::default() }, limits: None })
@@ -341,9 +349,9 @@ const NARROW: usize = 16;
 /// the first-level cache, where its block fills more than a quarter of the second-level cache, and where that does not hold it.
 const REUSES: [usize; 4] = [1, 3, 24, 6];
 /// The same at the level that unrolls its tiles, AVX2, where whole tiles of a copy take fewer instructions: where vectors of B cross cache
-/// lines and it fits the first-level cache, where they cross and the second-level cache holds it, and where they do not cross and B fills
-/// at most a quarter of that. Each of several threads is to have as many.
-const UNROLLED_REUSES: [usize; 3] = [24, 12, 64];
+/// lines and it fits the first-level cache, where they cross and the second-level cache holds it, where they do not cross and B fills
+/// at most a quarter of that, and where it fills more. Each of several threads is to have as many: they meet once more to copy.
+const UNROLLED_REUSES: [usize; 4] = [24, 12, 64, 20];
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
 /// Columns of C, and elements of a row of A, from which on an A whose rows are adjacent along the depth pays for a copy, too, at the
@@ -390,7 +398,6 @@ fn packs_b<S: Isa, T: Scalar>(b: MatRef<'_, T>, tiles: usize) -> bool {
     let depth = Blocking::depth::<S, T>(k);
     let bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
     let is_unrolled = S::UNROLL > 1;
-    // Threads meet once more to copy what they share.
     let each_reuses = |times: usize| tiles > times && tiles / parallel::current() > times;
     match bytes {
         _ if leaves_the_second_cache(b, depth) => tiles > REUSES[0],
@@ -399,7 +406,7 @@ fn packs_b<S: Isa, T: Scalar>(b: MatRef<'_, T>, tiles: usize) -> bool {
         bytes if is_unrolled && crosses_lines::<S, T>(b) => {
             each_reuses(UNROLLED_REUSES[usize::from(bytes > caches().first)])
         }
-        bytes if bytes > caches().second / 4 => tiles > REUSES[2],
+        bytes if bytes > caches().second / 4 => tiles > REUSES[2] && (!is_unrolled || each_reuses(UNROLLED_REUSES[3])),
         _ => is_unrolled && each_reuses(UNROLLED_REUSES[2]),
     }
 }

@@ -47,7 +47,7 @@ pub fn addresses() -> Vec<*const ()> {
 /// Products, update rules and the like of one type.
 fn of_type<T: Scalar>() -> [*const (); 18] {
     [
-        gemm::gemm::<T> as *const (),
+        gemm::run::<T> as *const (),
         dispatch::dispatch_at::<Gemm<'static, T>> as *const (),
         gemm::gemm_batch::<T> as *const (),
         gemm::gemm_packed::<T> as *const (),
