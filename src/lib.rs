@@ -39,6 +39,8 @@ pub mod data;
 pub mod error;
 pub mod gradcheck;
 pub mod init;
+// Unit tests compile what they use, and no more.
+#[cfg(not(test))]
 #[doc(hidden)]
 pub mod instances;
 pub mod linear;

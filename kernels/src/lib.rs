@@ -44,6 +44,8 @@ pub mod update;
 mod dot_tile;
 mod error;
 mod groups;
+// Unit tests compile what they use, and no more.
+#[cfg(not(test))]
 #[doc(hidden)]
 pub mod instances;
 mod workspace;
