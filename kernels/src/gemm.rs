@@ -1,6 +1,7 @@
 //! C <- alpha A B + beta C: the matrix product, cache-blocked and packed.
 //!
-//! A product takes one of these ways, chosen by level, type, shape and strides alone:
+//! A product takes one of these ways. Those whose bits differ are chosen by level, type, shape and strides alone; what is copied, and so
+//! whether a product goes directly or in blocks, by the caches, the threads and where B lies, too:
 //!
 //! * **blocked**: the loops of Goto and van de Geijn's "Anatomy of high-performance matrix multiplication" (2008), with the
 //!   roles of A and B exchanged, since the micro-tile's vectors lie along the columns of a row-major C. B is packed unless
@@ -350,7 +351,7 @@ const NARROW: usize = 16;
 const REUSES: [usize; 4] = [1, 3, 24, 6];
 /// The same at the level that unrolls its tiles, AVX2, where whole tiles of a copy take fewer instructions: where vectors of B cross cache
 /// lines and it fits the first-level cache, where they cross and the second-level cache holds it, where they do not cross and B fills
-/// at most a quarter of that, and where it fills more. Each of several threads is to have as many: they meet once more to copy.
+/// at most a quarter of that, and where it fills more. Each of several threads that share rows is to have as many.
 const UNROLLED_REUSES: [usize; 4] = [24, 12, 64, 20];
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
@@ -388,17 +389,19 @@ fn choose<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> (Path, bool) {
 
 /// The blocked way, with copies of A and B where they pay.
 fn blocked<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Path {
-    let tiles = a.rows().div_ceil(tile_rows::<S, T>(a));
-    Path::Blocked { pack_a: packs_a::<S, T>(a, b.cols()), pack_b: b.col_stride() != 1 || packs_b::<S, T>(b, tiles) }
+    Path::Blocked { pack_a: packs_a::<S, T>(a, b.cols()), pack_b: b.col_stride() != 1 || packs_b::<S, T>(a, b) }
 }
 
-/// Whether a copy of B pays, whose rows are adjacent, for `tiles` rows of micro-tiles.
-fn packs_b<S: Isa, T: Scalar>(b: MatRef<'_, T>, tiles: usize) -> bool {
-    let (k, n) = b.shape();
+/// Whether a copy of B pays, whose rows are adjacent.
+fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
+    let (m, (k, n)) = (a.rows(), b.shape());
+    let tiles = m.div_ceil(tile_rows::<S, T>(a));
     let depth = Blocking::depth::<S, T>(k);
     let bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
     let is_unrolled = S::UNROLL > 1;
-    let each_reuses = |times: usize| tiles > times && tiles / parallel::current() > times;
+    // Where rows of C are shared among threads, so is the copy, for which they meet once more.
+    let shares_rows = m >= n && m.saturating_mul(n).saturating_mul(k) > WORTH_A_THREAD;
+    let each_reuses = |times: usize| tiles > times && (!shares_rows || tiles / parallel::current() > times);
     match bytes {
         _ if leaves_the_second_cache(b, depth) => tiles > REUSES[0],
         _ if is_thrashing(b) => tiles > REUSES[1],

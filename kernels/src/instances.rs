@@ -1,6 +1,6 @@
 //! The generic kernels compiled for the usual types, here and once.
 //!
-//! Neither a trampoline nor the function that a kernel is called by is ever inlined, so a crate that uses one for types that
+//! Neither a trampoline nor the function that runs a kernel is ever inlined, so a crate that uses one for types that
 //! this crate already compiled it for links this code instead of compiling its own. That makes linking crates compile
 //! faster, they run it with the optimisation of this crate whatever theirs is, and what the disassembly test looks at is what
 //! they run.

@@ -6,16 +6,12 @@
 //! step to step.
 //!
 //! A child forked from a process that has used threads has none of them, so kernels run on the calling thread there. (A
-//! child whose parent started rayon's threads, but never had a kernel use them, cannot know.)
+//! child whose parent started rayon's threads, but never had a kernel use them, cannot know; nor can one that was made by a bare
+//! system call, past the C library's `fork`.)
 
 use crate::error::Error;
 use crate::workspace;
 use std::cell::Cell;
-#[cfg(unix)]
-use std::sync::{
-    Once,
-    atomic::{AtomicBool, Ordering},
-};
 use std::time::{Duration, Instant};
 
 /// A pool of worker threads, started once.
@@ -77,9 +73,19 @@ pub fn alone<R>(work: impl FnOnce() -> R) -> R {
 
 /// Whether this process was forked from one whose threads kernels have used: its pool came along, its threads did not.
 ///
-/// The system says so when it forks; to ask it who one is takes as long as a small product.
-#[cfg(unix)]
+/// The C library says so when it forks; to ask the system takes as long as a small product.
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly"
+))]
 fn is_forked() -> bool {
+    use std::sync::Once;
+    use std::sync::atomic::{AtomicBool, Ordering};
     type Handler = extern "C" fn();
     unsafe extern "C" {
         fn pthread_atfork(before: Option<Handler>, parent: Option<Handler>, child: Option<Handler>) -> std::ffi::c_int;
@@ -90,15 +96,24 @@ fn is_forked() -> bool {
         IS_FORKED.store(true, Ordering::Relaxed);
     }
     WATCH.call_once(|| {
-        // SAFETY: this is the function's signature, and `note` does what a child may do before anything else: it writes one word.
-        // It fails for want of memory alone; a child is then not known for one.
+        // SAFETY: this is the function's signature. `note` does what a child may do before anything else, it writes one word, and it
+        // stays where it is: code whose threads run is not unloaded. For want of memory alone the call fails; then a child is not
+        // known for one.
         unsafe { pthread_atfork(None, None, Some(note)) };
     });
     IS_FORKED.load(Ordering::Relaxed)
 }
 
-/// Nobody forks here.
-#[cfg(not(unix))]
+/// Other systems fork no process with threads, or do not say so.
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly"
+)))]
 fn is_forked() -> bool {
     false
 }

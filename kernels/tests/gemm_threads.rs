@@ -7,7 +7,7 @@ use lanegrad_kernels::isa::{Level, Scalar};
 use lanegrad_kernels::parallel::Threads;
 use lanegrad_kernels::{MatMut, MatRef, gemm};
 use support::matrices::{COLUMNS, Order, ROWS};
-use support::product::{Exact, Product, Values};
+use support::product::{Blocks, Exact, Product, Values};
 use support::{generator, uniform};
 
 #[test]
@@ -66,6 +66,32 @@ fn an_operand_copied_for_all_threads_gives_the_bits_of_one_copied_for_each() {
     check::<f64>(&pools, (700, 768, 701), [columns, rows, rows], 0.0);
     // Beyond the size up to which an operand is copied for all.
     check::<f32>(&pools, (33, 128_000, 33), [rows, columns, rows], 0.5);
+}
+
+#[test]
+fn small_products_have_the_bits_of_blocked_ones_on_any_number_of_threads() {
+    let pools = [1, 2, 5].map(|threads| Threads::new(threads).unwrap());
+    fn check<T: Scalar>(pools: &[Threads; 3], shape: (usize, usize, usize), factors: [f64; 2]) {
+        let product = Product::<T>::new(shape, [ROWS; 3], Values::Uniform, factors, &mut generator(8));
+        for level in supported() {
+            // In blocks as large as they may be, with copies.
+            let blocked = product.run(level, Some(Blocks([usize::MAX; 3], [true, true]))).data;
+            for pool in pools {
+                let found = pool.run(|| product.run(level, None).data);
+                let same = bytemuck::cast_slice::<T, u8>(&found) == bytemuck::cast_slice::<T, u8>(&blocked);
+                assert!(same, "{level} {product} {factors:?} on {} threads", pool.count());
+            }
+        }
+    }
+    // Whole tiles, rests of rows and of columns, wide tiles, and sizes at which a copy of B is worth it or not.
+    for shape in
+        [(2, 3, 17), (3, 5, 100), (4, 40, 33), (6, 16, 16), (16, 16, 16), (17, 31, 33), (150, 50, 50), (61, 77, 63)]
+    {
+        for factors in [[1.0, 0.0], [1.5, 0.5]] {
+            check::<f32>(&pools, shape, factors);
+            check::<f64>(&pools, shape, factors);
+        }
+    }
 }
 
 /// Products of several kinds, large enough to be shared among threads, with what they should be.

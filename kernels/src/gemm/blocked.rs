@@ -210,14 +210,18 @@ fn row_of_tiles<S: Isa, T: Scalar>(
         tiles::<S, T, false>(isa, tile, (b.view.element(0, 0), b.view.row_stride()), first, 0..b.streamed, c);
     }
     if b.streamed < n {
+        // The panels of the copy are what the tiles read.
+        assert!(b.packed.len() >= pack::b_length::<S, T>(n - b.streamed, tile.depth), "a copy of {n} columns");
         tiles::<S, T, true>(isa, tile, (b.packed.as_ptr(), 0), first, b.streamed..n, c);
     }
 }
 
 /// The tiles of some columns of the rows of C from `first` on that `tile` is for.
 ///
-/// The columns of B start at the address given; they are read where they lie, with the row stride given, or, if they are `PACKED`,
-/// in micropanels as wide as the micro-tile, the last in as many whole vectors as it needs.
+/// Whoever calls it has set the tile's depth, its rows, of which C has as many from `first` on, and its A, which is readable as far.
+/// As many rows of B, as deep as the tile, are readable as `columns` has elements: from the address given on, with the row stride
+/// given, in whole vectors on a level without masks; or, if they are `PACKED`, in micropanels as wide as the micro-tile, the last in
+/// as many whole vectors as it needs. So what each tile reads and writes is there.
 #[inline(always)]
 pub(super) fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
     isa: S,
@@ -230,6 +234,8 @@ pub(super) fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
     let lanes = T::Lanes::<S>::COUNT;
     let n = c.cols();
     let is_scattered = c.col_stride() != 1;
+    debug_assert!(columns.end <= n && first + tile.rows <= c.rows());
+    debug_assert!(PACKED || S::MASKS || columns.len().is_multiple_of(lanes));
     let has_wide = !PACKED && tile.rows < S::WIDE_VECTORS.len() && !tile.a.across && !is_scattered;
     let wide = if has_wide { S::WIDE_VECTORS[tile.rows] * lanes } else { usize::MAX };
     let mut j = columns.start;

@@ -14,20 +14,34 @@ fn main() {
     // SAFETY: this is the function's signature.
     let dgemm = *unsafe { library.get::<Dgemm>("cblas_dgemm") }.expect("it is exported");
 
+    // A child that is the first to multiply has threads of its own; its children have none.
+    in_child(|| {
+        let first = product(dgemm);
+        in_child(|| assert!(product(dgemm) == first, "a child of the child that was first"));
+    });
     let before = product(dgemm);
     assert!(threads().is_none_or(|threads| threads > 1), "the product was too small for threads");
+    in_child(|| {
+        assert!(product(dgemm) == before, "a child computes the same");
+        in_child(|| assert!(product(dgemm) == before, "so does its child"));
+    });
+    assert!(product(dgemm) == before, "the parent still has its threads");
+    println!("forked children compute the same product");
+}
+
+/// Runs `work` in a child, which must succeed.
+#[cfg(unix)]
+fn in_child(work: impl FnOnce()) {
     // SAFETY: the child only computes, and leaves without running what this process would run at its end.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork: {}", std::io::Error::last_os_error());
     if child == 0 {
-        let same = product(dgemm) == before;
+        let succeeded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_ok();
         // SAFETY: ends the child, as above.
-        unsafe { libc::_exit(if same { 0 } else { 1 }) };
+        unsafe { libc::_exit(if succeeded { 0 } else { 1 }) };
     }
     let status = wait(child);
     assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "the child ended with status {status:#x}");
-    assert!(product(dgemm) == before, "the parent still has its threads");
-    println!("a forked child computes the same product");
 }
 
 #[cfg(unix)]
