@@ -12,6 +12,7 @@
 use crate::error::Error;
 use crate::workspace;
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A pool of worker threads, started once.
@@ -74,48 +75,40 @@ pub fn alone<R>(work: impl FnOnce() -> R) -> R {
 /// Whether this process was forked from one whose threads kernels have used: its pool came along, its threads did not.
 ///
 /// The C library says so when it forks; to ask the system takes as long as a small product.
-#[cfg(any(
-    target_os = "linux",
-    target_os = "android",
-    target_vendor = "apple",
-    target_os = "freebsd",
-    target_os = "netbsd",
-    target_os = "openbsd",
-    target_os = "dragonfly"
-))]
+/// Systems that are not named here fork no process with threads, or do not say so.
 fn is_forked() -> bool {
-    use std::sync::Once;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    type Handler = extern "C" fn();
-    unsafe extern "C" {
-        fn pthread_atfork(before: Option<Handler>, parent: Option<Handler>, child: Option<Handler>) -> std::ffi::c_int;
-    }
     static IS_FORKED: AtomicBool = AtomicBool::new(false);
-    static WATCH: Once = Once::new();
-    extern "C" fn note() {
-        IS_FORKED.store(true, Ordering::Relaxed);
+    #[cfg(any(
+        target_os = "linux",
+        target_os = "android",
+        target_vendor = "apple",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "dragonfly"
+    ))]
+    {
+        use std::sync::Once;
+        type Handler = extern "C" fn();
+        unsafe extern "C" {
+            fn pthread_atfork(
+                before: Option<Handler>,
+                parent: Option<Handler>,
+                child: Option<Handler>,
+            ) -> std::ffi::c_int;
+        }
+        static WATCH: Once = Once::new();
+        extern "C" fn note() {
+            IS_FORKED.store(true, Ordering::Relaxed);
+        }
+        WATCH.call_once(|| {
+            // SAFETY: this is the function's signature. `note` does what a child may do before anything else, it writes one word,
+            // and it stays where it is: code whose threads run is not unloaded. For want of memory alone the call fails; then a
+            // child is not known for one.
+            unsafe { pthread_atfork(None, None, Some(note)) };
+        });
     }
-    WATCH.call_once(|| {
-        // SAFETY: this is the function's signature. `note` does what a child may do before anything else, it writes one word, and it
-        // stays where it is: code whose threads run is not unloaded. For want of memory alone the call fails; then a child is not
-        // known for one.
-        unsafe { pthread_atfork(None, None, Some(note)) };
-    });
     IS_FORKED.load(Ordering::Relaxed)
-}
-
-/// Other systems fork no process with threads, or do not say so.
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "android",
-    target_vendor = "apple",
-    target_os = "freebsd",
-    target_os = "netbsd",
-    target_os = "openbsd",
-    target_os = "dragonfly"
-)))]
-fn is_forked() -> bool {
-    false
 }
 
 /// Work over a range of items that can be cut anywhere.

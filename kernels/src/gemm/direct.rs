@@ -1,4 +1,4 @@
-//! The direct way through a small product: one block, read where it lies, without what larger ones gain from decisions.
+//! The direct way through a small product: one block, read where it lies, without the copies and loops that larger ones gain from.
 
 use super::blocked::{panel_of, streamed, tiles};
 use super::blocking::Blocking;
