@@ -3,11 +3,11 @@
 use super::blocked::{panel_of, streamed, tiles};
 use super::blocking::Blocking;
 use super::microkernel::Tile;
-use super::{Operands, Path, WORTH_A_THREAD, choose, is_trivial, narrow, tile_rows};
+use super::{Operands, Path, WORTH_A_THREAD, choose, is_thrashing, is_trivial, narrow, tile_rows};
 use crate::groups::groups;
 use crate::isa::{Isa, Scalar};
 
-/// Multiply-adds up to which a product of row-major operands is too small for copies, whatever its shape and strides.
+/// Multiply-adds up to which a product of row-major operands is too small for copies, unless B's rows share a set of the first-level cache.
 const TINY: usize = 1 << 15;
 
 /// Whether a product goes this way.
@@ -18,7 +18,8 @@ pub(super) fn pays<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> bool {
         return false;
     }
     let is_row_major = operands.a.col_stride() == 1 && operands.b.col_stride() == 1;
-    if is_row_major && size <= TINY && m > 1 && n > 1 && !narrow::pays::<S, T>(n, k) {
+    let is_tiny = size <= TINY && m > 1 && n > 1;
+    if is_row_major && is_tiny && !narrow::pays::<S, T>(n, k) && !is_thrashing(operands.b) {
         return true;
     }
     matches!(choose::<S, T>(operands), (Path::Blocked { pack_a: false, pack_b: false }, false))
