@@ -444,6 +444,17 @@ fn leaves_the_second_cache<T: Scalar>(matrix: MatRef<'_, T>, depth: usize) -> bo
     depth.saturating_mul(apart) > caches().second
 }
 
+/// Bytes of a matrix.
+fn bytes<T: Scalar>(matrix: MatRef<'_, T>) -> usize {
+    matrix.rows().saturating_mul(matrix.cols()).saturating_mul(size_of::<T>())
+}
+
+/// Whether a matrix that is read once, row after row, lies so far out that its rows are asked for while those before them are used: it
+/// fills more than a quarter of the third-level cache, which others share. A processor foresees what comes from nearer.
+fn is_far<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
+    bytes(matrix) > (caches().third / 4).max(caches().second)
+}
+
 /// Rows of a micro-tile whose A is read where it lies: at most MR.
 ///
 /// Rows whole pages apart share one set of the first-level cache. There, a panel has no more rows than the set has lines, which is

@@ -95,6 +95,8 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     const LEVEL: Level;
     /// Whether [`Lanes::load_partial`] is one masked instruction, fit for an inner loop.
     const MASKS: bool;
+    /// Whether what is asked for ahead comes: [`Isa::prefetch`] is an instruction.
+    const PREFETCHES: bool;
     /// Rows of the GEMM micro-tile (MR).
     const GEMM_ROWS: usize;
     /// Vectors in a row of the GEMM micro-tile (NR = this many times the lane count).
@@ -129,6 +131,9 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     /// `run::<S, rows, vectors>`.
     fn gemm_tile<K: TileKernel>(self, rows: usize, vectors: usize, kernel: K) -> K::Output;
 
+    /// Runs a GEMM micro-kernel for more rows than a wide tile has, in `5..=GEMM_ROWS`, as `run::<S, rows, GEMM_VECTORS>`.
+    fn high_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output;
+
     /// Runs a GEMM micro-kernel as `run::<S, GEMM_ROWS, GEMM_VECTORS>`.
     fn whole_gemm_tile<K: TileKernel>(self, kernel: K) -> K::Output;
 
@@ -148,6 +153,9 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
 
     /// Asks for the cache line at `address` to be brought near. A hint: any address is allowed.
     fn prefetch<T>(self, address: *const T);
+
+    /// Asks for the cache line at `address` to be brought to the second-level cache. A hint: any address is allowed.
+    fn prefetch_second<T>(self, address: *const T);
 }
 
 /// An element type of weights, scores and matrices: `f32` or `f64`.

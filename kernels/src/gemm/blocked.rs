@@ -3,9 +3,10 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
-use super::microkernel::{DenseKernel, MicroKernel, PanelOfA, Tile, WideKernel};
+use super::microkernel::{Ahead, DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, Tile, WideKernel};
 use super::pack;
-use super::{Operands, part, tile_rows};
+use super::{Operands, bytes, part, tile_rows};
+use crate::caches::caches;
 use crate::groups::groups;
 use crate::isa::{Isa, Lanes, MAX_LANES, Scalar};
 use crate::matrix::{MatMut, MatRef};
@@ -58,6 +59,7 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
         let Operands { alpha, a, b, beta, mut c, epilogue } = operands;
         let (m, n) = c.shape();
         let k = a.cols();
+        let asks_for_b = !pack_b && bytes(b) > caches().second;
         // What is read once need not stay near.
         let block_cols = if pack_b || m > S::GEMM_ROWS { blocking.equal_cols::<S, T>(n) } else { n };
         for i in (0..m).step_by(blocking.rows) {
@@ -82,14 +84,19 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
                     let b_block = match common {
                         Common::B { all, padded, first } => {
                             let packed = &all[padded * p + (first + j) * depth..];
-                            BlockOfB { packed, streamed: 0, view }
+                            BlockOfB { packed, streamed: 0, view, next: 0 }
                         }
                         _ => {
                             let streamed = if pack_b { 0 } else { streamed::<S, T>(cols) };
                             if streamed < cols {
                                 pack::pack_b(isa, view.split_cols(streamed).1, b_packed);
                             }
-                            BlockOfB { packed: b_packed, streamed, view }
+                            let next = match asks_for_b {
+                                false => 0,
+                                true if j + cols < n => cols as isize,
+                                true => b.row_stride().wrapping_mul(depth as isize).wrapping_sub(j as isize),
+                            };
+                            BlockOfB { packed: b_packed, streamed, view, next }
                         }
                     };
                     let epilogue =
@@ -151,12 +158,31 @@ enum BlockOfA<'a, T> {
     Packed(&'a [T]),
 }
 
+/// How far from what a tile reads of A and of B what is read next lies, if that is to be asked for; else 0.
+#[derive(Clone, Copy)]
+pub(super) struct Next {
+    /// The rows of A that come in the place of these.
+    pub a: isize,
+    /// The block of B that comes in the place of this.
+    pub b: isize,
+}
+
+impl Next {
+    /// What is near needs no asking.
+    pub const NEAR: Self = Self { a: 0, b: 0 };
+}
+
 /// A block of B: its first `streamed` columns are read where they lie, the others from `packed`.
 struct BlockOfB<'a, T> {
     packed: &'a [T],
     streamed: usize,
     view: MatRef<'a, T>,
+    /// How far from it the block that comes next lies, if that is to be asked for; else 0.
+    next: isize,
 }
+
+/// The most tiles of a row of C whose rows of A are asked for ahead; what more tiles share is worth waiting for.
+const FEW_TILES: usize = 16;
 
 /// C <- epilogue(alpha A B + beta C) for one block: the loops over micropanels of A, then of B.
 fn macro_kernel<S: Isa, T: Scalar>(
@@ -171,17 +197,22 @@ fn macro_kernel<S: Isa, T: Scalar>(
     let finish = !epilogue.is_none();
     let rows_of_c = c.rows();
     let mut tile = Tile::first_of(&c, alpha, beta, b.view.rows());
-    let mut tiles = |i: usize, height: usize, panel: PanelOfA<T>| {
+    let mut tiles = |i: usize, height: usize, panel: PanelOfA<T>, next_rows: isize| {
         (tile.rows, tile.a) = (height, panel);
-        row_of_tiles(isa, &mut tile, &b, i, &mut c);
+        // The first rows of tiles fetch B, which the others find near.
+        let next = Next { a: next_rows, b: if i == 0 { b.next } else { 0 } };
+        row_of_tiles(isa, &mut tile, &b, i, next, &mut c);
         if finish {
             epilogue.rows(i, height).apply(isa, c.reborrow().split_rows(i).1.split_rows(height).0);
         }
     };
     match a {
         BlockOfA::Streamed(view) => {
+            let few = FEW_TILES * S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
+            let asks = view.col_stride() == 1 && b.view.cols() <= few && bytes(view) > caches().second;
             for (i, height) in groups(rows_of_c, tile_rows::<S, T>(view)) {
-                tiles(i, height, panel_of(view, i));
+                let next = if asks { view.row_stride().wrapping_mul(height as isize) } else { 0 };
+                tiles(i, height, panel_of(view, i), next);
             }
         }
         BlockOfA::Packed(packed) => {
@@ -189,7 +220,7 @@ fn macro_kernel<S: Isa, T: Scalar>(
             for i in (0..rows_of_c).step_by(S::GEMM_ROWS) {
                 let height = S::GEMM_ROWS.min(rows_of_c - i);
                 let first = packed[i * depth..][..height * depth].as_ptr();
-                tiles(i, height, PanelOfA { first, stride: height as isize, across: true });
+                tiles(i, height, PanelOfA { first, stride: height as isize, across: true }, 0);
             }
         }
     }
@@ -202,17 +233,18 @@ fn row_of_tiles<S: Isa, T: Scalar>(
     tile: &mut Tile<T>,
     b: &BlockOfB<'_, T>,
     first: usize,
+    next: Next,
     c: &mut MatMut<'_, T>,
 ) {
     // No tile reads some columns where they lie and others from the copy.
     let n = c.cols();
     if b.streamed > 0 {
-        tiles::<S, T, false>(isa, tile, (b.view.element(0, 0), b.view.row_stride()), first, 0..b.streamed, c);
+        tiles::<S, T, false>(isa, tile, (b.view.element(0, 0), b.view.row_stride()), first, 0..b.streamed, next, c);
     }
     if b.streamed < n {
         // The panels of the copy are what the tiles read.
         assert!(b.packed.len() >= pack::b_length::<S, T>(n - b.streamed, tile.depth), "a copy of {n} columns");
-        tiles::<S, T, true>(isa, tile, (b.packed.as_ptr(), 0), first, b.streamed..n, c);
+        tiles::<S, T, true>(isa, tile, (b.packed.as_ptr(), 0), first, b.streamed..n, next, c);
     }
 }
 
@@ -229,6 +261,7 @@ pub(super) fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
     (b, b_stride): (*const T, isize),
     first: usize,
     columns: Range<usize>,
+    next: Next,
     c: &mut MatMut<'_, T>,
 ) {
     let lanes = T::Lanes::<S>::COUNT;
@@ -245,17 +278,31 @@ pub(super) fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
         let is_cut = !PACKED && !cols.is_multiple_of(lanes);
         tile.cols = cols;
         tile.c = c.element(first, j);
-        tile.next = if j + cols < n { c.element(first, j + cols) } else { c.element(first + tile.rows, 0) };
+        tile.next = match tile.ahead {
+            Ahead::Rows => c.element(first + tile.rows, j),
+            _ if j + cols < n => c.element(first, j + cols),
+            _ => c.element(first + tile.rows, 0),
+        };
         // All panels before this one are full ones, so `depth` rows of the columns before it precede it.
         tile.b = b.wrapping_add((j - columns.start) * if PACKED { tile.depth } else { 1 });
+        // The first tile of some rows asks for the rows below, of which the other tiles find theirs near.
+        let asks = if next.a != 0 && j == 0 {
+            tile.a_next = next.a;
+            NEXT_A
+        } else if next.b != 0 && !is_cut {
+            tile.b_next = if j + cols < n { cols as isize } else { next.b.wrapping_sub(j as isize) };
+            NEXT_B
+        } else {
+            NOTHING
+        };
         tile.b_stride = if PACKED { cols.next_multiple_of(lanes) as isize } else { b_stride };
         if is_scattered {
             let target = c.reborrow().split_rows(first).1.split_rows(tile.rows).0;
-            compute_scattered(isa, tile, is_cut, target.split_cols(j).1.split_cols(cols).0);
+            compute_scattered(isa, tile, is_cut, asks, target.split_cols(j).1.split_cols(cols).0);
         } else if is_wide {
             isa.wide_tile(tile.rows, WideKernel(tile));
         } else {
-            compute(isa, tile, is_cut);
+            compute(isa, tile, is_cut, asks);
         }
         j += cols;
     }
@@ -263,24 +310,47 @@ pub(super) fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
 
 /// Computes a tile of a C whose columns are adjacent.
 #[inline(always)]
-fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool) {
+fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, asks: u8) {
     let (rows, vectors) = (tile.rows, tile.cols.div_ceil(T::Lanes::<S>::COUNT));
-    // Apart, so that tiles that a level never cuts are not compiled.
+    // Apart, so that tiles that a level never cuts, and those that ask where nothing comes, are not compiled.
+    #[allow(clippy::collapsible_if)]
+    if S::PREFETCHES {
+        let is_high = vectors == S::GEMM_VECTORS && rows >= S::WIDE_VECTORS.len();
+        if asks != NOTHING && is_high && !tile.a.across && (S::UNROLL == 1 || !is_cut) {
+            return compute_asking(isa, tile, is_cut, asks);
+        }
+    }
     #[allow(clippy::collapsible_if)]
     if S::MASKS {
         if is_cut {
             return if tile.a.across {
-                isa.gemm_tile(rows, vectors, MicroKernel::<T, true, true>(tile))
+                isa.gemm_tile(rows, vectors, MicroKernel::<T, true, true, NOTHING>(tile))
             } else {
-                isa.gemm_tile(rows, vectors, MicroKernel::<T, false, true>(tile))
+                isa.gemm_tile(rows, vectors, MicroKernel::<T, false, true, NOTHING>(tile))
             };
         }
     }
     match (tile.a.across, tile.is_dense::<S>()) {
         (true, true) => isa.whole_gemm_tile(DenseKernel::<T, true>(tile)),
         (false, true) => isa.whole_gemm_tile(DenseKernel::<T, false>(tile)),
-        (true, false) => isa.gemm_tile(rows, vectors, MicroKernel::<T, true, false>(tile)),
-        (false, false) => isa.gemm_tile(rows, vectors, MicroKernel::<T, false, false>(tile)),
+        (true, false) => isa.gemm_tile(rows, vectors, MicroKernel::<T, true, false, NOTHING>(tile)),
+        (false, false) => isa.gemm_tile(rows, vectors, MicroKernel::<T, false, false, NOTHING>(tile)),
+    }
+}
+
+/// Computes a high tile as wide as any, whose A is not across, and asks for what is read next. A cut one leaves no register for
+/// that at the level that unrolls its tiles, AVX2.
+fn compute_asking<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, asks: u8) {
+    #[allow(clippy::collapsible_if)]
+    if const { S::UNROLL == 1 } {
+        if is_cut {
+            return isa.high_tile(tile.rows, MicroKernel::<T, false, true, NEXT_A>(tile));
+        }
+    }
+    if asks == NEXT_A {
+        isa.high_tile(tile.rows, MicroKernel::<T, false, false, NEXT_A>(tile));
+    } else {
+        isa.high_tile(tile.rows, MicroKernel::<T, false, false, NEXT_B>(tile));
     }
 }
 
@@ -289,8 +359,8 @@ const MAX_TILE: usize = 12 * 2 * MAX_LANES;
 
 /// Computes a tile of any C, through one on the stack, by the same vector operations.
 #[inline(never)]
-fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, c: MatMut<'_, T>) {
+fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, asks: u8, c: MatMut<'_, T>) {
     super::through_copy(c, tile.beta, &mut [T::ZERO; MAX_TILE], |c, c_stride| {
-        compute(isa, &Tile { c, c_stride, ..*tile }, is_cut);
+        compute(isa, &Tile { c, c_stride, ..*tile }, is_cut, asks);
     });
 }

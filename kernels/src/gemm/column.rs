@@ -10,14 +10,15 @@ const MAX_ROWS: usize = MAX_LANES / 2;
 
 /// C <- epilogue(alpha A B + beta C), where A's rows are adjacent along the depth and B has one column.
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: Grain) {
+    let is_far = super::is_far(operands.a);
     let column = operands.b.transposed();
     if column.col_stride() == 1 {
         let column = column.row(0);
-        return parallel::divide(ColumnProduct { isa, operands, column }, grain);
+        return parallel::divide(ColumnProduct { isa, operands, column, is_far }, grain);
     }
     with_scratch(column.cols(), |copy: &mut [T]| {
         copy.iter_mut().enumerate().for_each(|(p, x)| *x = column.at(0, p));
-        parallel::divide(ColumnProduct { isa, operands, column: copy }, grain);
+        parallel::divide(ColumnProduct { isa, operands, column: copy, is_far }, grain);
     });
 }
 
@@ -27,6 +28,8 @@ struct ColumnProduct<'a, S, T> {
     operands: Operands<'a, T>,
     /// B, its elements adjacent.
     column: &'a [T],
+    /// Whether A's rows are asked for ahead.
+    is_far: bool,
 }
 
 impl<S: Isa, T: Scalar> Divide for ColumnProduct<'_, S, T> {
@@ -40,50 +43,67 @@ impl<S: Isa, T: Scalar> Divide for ColumnProduct<'_, S, T> {
     }
 
     fn run(self) {
-        let Self { isa, operands, column } = self;
-        let Operands { alpha, a, beta, c, epilogue, .. } = operands;
+        let Self { isa, mut operands, column, is_far } = self;
+        let dots = Dots { operands: &mut operands, column };
         // As many rows as a vector, or half of one, has lanes, so that the sums of all are one vector.
-        let rows = T::Lanes::<S>::COUNT.min(MAX_ROWS);
-        for first in (0..a.rows()).step_by(rows) {
-            let count = rows.min(a.rows() - first);
-            let mut sums = [T::ZERO; MAX_LANES];
-            let row = |r: usize| a.row(first + r);
-            match (count == rows, rows) {
-                (true, 8) => isa.vectorize(Dots::<T, 8> { rows: std::array::from_fn(row), column, sums: &mut sums }),
-                (true, 4) => isa.vectorize(Dots::<T, 4> { rows: std::array::from_fn(row), column, sums: &mut sums }),
-                (true, 2) => isa.vectorize(Dots::<T, 2> { rows: std::array::from_fn(row), column, sums: &mut sums }),
-                _ => {
-                    for (r, total) in sums[..count].iter_mut().enumerate() {
-                        let mut sum = [T::ZERO; MAX_LANES];
-                        isa.vectorize(Dots::<T, 1> { rows: [row(r)], column, sums: &mut sum });
-                        *total = sum[0];
-                    }
-                }
-            }
-            for (r, &sum) in sums[..count].iter().enumerate() {
-                // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
-                unsafe { super::write_scaled(c.element(first + r, 0), alpha * sum, beta) };
-            }
+        match (T::Lanes::<S>::COUNT.min(MAX_ROWS), is_far) {
+            (8, false) => isa.vectorize(Rows::<T, 8, false>(dots)),
+            (8, true) => isa.vectorize(Rows::<T, 8, true>(dots)),
+            (4, false) => isa.vectorize(Rows::<T, 4, false>(dots)),
+            (4, true) => isa.vectorize(Rows::<T, 4, true>(dots)),
+            (_, false) => isa.vectorize(Rows::<T, 2, false>(dots)),
+            (_, true) => isa.vectorize(Rows::<T, 2, true>(dots)),
         }
+        let Operands { c, epilogue, .. } = operands;
         epilogue.apply(isa, c);
     }
 }
 
-/// sums[r] <- rows[r] times the column, which is as long. A row's sum does not depend on what the other rows are.
-struct Dots<'a, T, const R: usize> {
-    rows: [&'a [T]; R],
+/// C <- alpha A B + beta C, where `column` is B.
+struct Dots<'o, 'a, T> {
+    operands: &'o mut Operands<'a, T>,
     column: &'a [T],
-    sums: &'a mut [T; MAX_LANES],
 }
 
-impl<T: Scalar, const R: usize> Kernel for Dots<'_, T, R> {
+/// That, `R` rows at a time. With each row of an A that is `FAR`, the one that takes its place is asked for.
+struct Rows<'o, 'a, T, const R: usize, const FAR: bool>(Dots<'o, 'a, T>);
+
+impl<T: Scalar, const R: usize, const FAR: bool> Kernel for Rows<'_, '_, T, R, FAR> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
+        let rows = self.0.operands.a.rows();
+        let whole = rows / R * R;
+        for first in (0..whole).step_by(R) {
+            self.0.rows::<S, R, FAR>(isa, first);
+        }
+        for first in whole..rows {
+            self.0.rows::<S, 1, FAR>(isa, first);
+        }
+    }
+}
+
+impl<T: Scalar> Dots<'_, '_, T> {
+    /// `R` elements of C from `first` on. An element's bits do not depend on what the others are.
+    #[inline(always)]
+    fn rows<S: Isa, const R: usize, const FAR: bool>(&self, isa: S, first: usize) {
+        let Operands { alpha, a, beta, ref c, .. } = *self.operands;
+        let mut sums = [T::ZERO; MAX_LANES];
+        self.sums::<S, R, FAR>(isa, std::array::from_fn(|r| a.row(first + r)), &mut sums);
+        for (r, &sum) in sums[..R].iter().enumerate() {
+            // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
+            unsafe { super::write_scaled(c.element(first + r, 0), alpha * sum, beta) };
+        }
+    }
+
+    /// sums[r] <- rows[r] times the column, which is as long.
+    #[inline(always)]
+    fn sums<S: Isa, const R: usize, const FAR: bool>(&self, isa: S, rows: [&[T]; R], sums: &mut [T; MAX_LANES]) {
         let lanes = T::Lanes::<S>::COUNT;
         let length = self.column.len();
-        assert!(self.rows.iter().all(|row| row.len() == length));
+        assert!(rows.iter().all(|row| row.len() == length));
+        let next = self.operands.a.row_stride().wrapping_mul(R as isize);
         let whole = length / lanes * lanes;
         let zero = T::Lanes::<S>::splat(isa, T::ZERO);
         let mut totals = [zero; R];
@@ -92,14 +112,18 @@ impl<T: Scalar, const R: usize> Kernel for Dots<'_, T, R> {
             // SAFETY: a whole vector from `d` on lies within the column and each row, which are as long.
             unsafe {
                 let w = T::Lanes::<S>::load(isa, column.add(d));
-                for (total, row) in totals.iter_mut().zip(&self.rows) {
-                    *total = T::Lanes::<S>::load(isa, row.as_ptr().add(d)).mul_add(isa, w, *total);
+                for (total, row) in totals.iter_mut().zip(&rows) {
+                    let row = row.as_ptr().add(d);
+                    *total = T::Lanes::<S>::load(isa, row).mul_add(isa, w, *total);
+                    if FAR {
+                        isa.prefetch_second(row.wrapping_offset(next));
+                    }
                 }
             }
         }
         if whole < length {
             let w = T::Lanes::<S>::read(isa, &self.column[whole..]);
-            for (total, row) in totals.iter_mut().zip(&self.rows) {
+            for (total, row) in totals.iter_mut().zip(&rows) {
                 *total = T::Lanes::<S>::read(isa, &row[whole..]).mul_add(isa, w, *total);
             }
         }
@@ -120,7 +144,7 @@ impl<T: Scalar, const R: usize> Kernel for Dots<'_, T, R> {
         if lanes > 8 {
             merged = merge::<S, T, 8>(isa, merged, lanes / 8);
         }
-        merged[0].write(isa, &mut self.sums[..lanes]);
+        merged[0].write(isa, &mut sums[..lanes]);
     }
 }
 

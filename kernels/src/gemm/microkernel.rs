@@ -1,8 +1,18 @@
 //! The micro-kernel: one MR x NR tile of C, its sums in registers.
 
+use crate::aligned::CACHE_LINE;
 use crate::caches::caches;
 use crate::isa::{Isa, Lanes, Scalar, TileKernel};
 use crate::matrix::MatMut;
+
+/// What of A and B a kernel asks for before it is read: nothing.
+pub(super) const NOTHING: u8 = 0;
+/// Rows of B that it reads itself, a few steps of the depth later.
+const ROWS_AHEAD: u8 = 1;
+/// With each row of B, that of the next tile.
+pub(super) const NEXT_B: u8 = 2;
+/// With each cache line of its rows of A, those of the rows that come next.
+pub(super) const NEXT_A: u8 = 3;
 
 /// Where a micro-kernel finds its rows of A: the element of row `i` at step `p` lies at `first + i stride + p`, or, if
 /// `across` rows are adjacent, at `first + i + p stride`.
@@ -19,19 +29,36 @@ pub(super) struct Tile<T> {
     pub a: PanelOfA<T>,
     pub b: *const T,
     pub b_stride: isize,
+    /// How far from each row of B that of the next tile lies, if that is to be asked for; else 0.
+    pub b_next: isize,
+    /// How far from each row of A the one lies that comes in its place, if that is to be asked for; else 0.
+    pub a_next: isize,
     pub alpha: T,
     pub beta: T,
     /// The first element of the tile of C, whose columns are adjacent.
     pub c: *mut T,
     pub c_stride: isize,
-    /// The first element of the tile of C that comes next.
+    /// The first element of the tile of C that is asked for.
     pub next: *const T,
-    /// Whether C lies so far out that its lines are asked for ahead.
-    pub is_far: bool,
+    /// What of a C that lies far out is asked for while a tile is computed.
+    pub ahead: Ahead,
     /// Rows of C, and columns: more than all vectors but the last have, and at most as many as all have.
     pub rows: usize,
     pub cols: usize,
 }
+
+/// Which tile of C is asked for while one is computed.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Ahead {
+    Nothing,
+    /// The next one.
+    Tile,
+    /// The one below, of the next rows: it arrives in the second-level cache before their turn comes.
+    Rows,
+}
+
+/// The most steps of the depth of a tile that takes less time than its C does to arrive from memory.
+const SHALLOW: usize = 64;
 
 /// Whether C lies further out than in the second-level cache, of which one that fills a quarter is left there by whoever uses it. To ask for
 /// nearer lines costs more than to wait for them.
@@ -48,9 +75,11 @@ fn is_far<T: Scalar>(c: &MatMut<'_, T>) -> bool {
 /// whatever the tile's extents are.
 ///
 /// It is a reference: to copy so many fields on the way to the tile costs as much as a small tile.
-pub(super) struct MicroKernel<'a, T, const ACROSS: bool, const CUT: bool>(pub &'a Tile<T>);
+pub(super) struct MicroKernel<'a, T, const ACROSS: bool, const CUT: bool, const ASKS: u8>(pub &'a Tile<T>);
 
-impl<T: Scalar, const ACROSS: bool, const CUT: bool> TileKernel for MicroKernel<'_, T, ACROSS, CUT> {
+impl<T: Scalar, const ACROSS: bool, const CUT: bool, const ASKS: u8> TileKernel
+    for MicroKernel<'_, T, ACROSS, CUT, ASKS>
+{
     type Output = ();
 
     #[inline(always)]
@@ -59,7 +88,7 @@ impl<T: Scalar, const ACROSS: bool, const CUT: bool> TileKernel for MicroKernel<
         // SAFETY: whoever makes a `MicroKernel` promises `depth` steps of `ROWS` rows of A and of `VECTORS` vectors of B, and
         // the tile of C.
         unsafe {
-            let sums = self.0.accumulate::<S, ACROSS, CUT, false, 0, ROWS, VECTORS>(isa);
+            let sums = self.0.accumulate::<S, ACROSS, CUT, false, ASKS, ROWS, VECTORS>(isa);
             self.0.write(isa, sums);
         }
     }
@@ -79,7 +108,7 @@ impl<T: Scalar, const ACROSS: bool> TileKernel for DenseKernel<'_, T, ACROSS> {
         self.0.prefetch_next::<S, ROWS, VECTORS>(isa);
         // SAFETY: as for a `MicroKernel`; the strides are those of whole panels by the contract.
         unsafe {
-            let sums = self.0.accumulate::<S, ACROSS, false, true, 0, ROWS, VECTORS>(isa);
+            let sums = self.0.accumulate::<S, ACROSS, false, true, NOTHING, ROWS, VECTORS>(isa);
             self.0.write(isa, sums);
         }
     }
@@ -99,7 +128,7 @@ impl<T: Scalar> TileKernel for WideKernel<'_, T> {
     fn run<S: Isa, const ROWS: usize, const VECTORS: usize>(self, isa: S) {
         // SAFETY: as for a `MicroKernel`.
         unsafe {
-            let sums = self.0.accumulate::<S, false, false, false, AHEAD, ROWS, VECTORS>(isa);
+            let sums = self.0.accumulate::<S, false, false, false, ROWS_AHEAD, ROWS, VECTORS>(isa);
             self.0.write(isa, sums);
         }
     }
@@ -111,18 +140,25 @@ impl<T: Scalar> Tile<T> {
     pub fn first_of(c: &MatMut<'_, T>, alpha: T, beta: T, depth: usize) -> Self {
         let (first, nowhere) = (c.element(0, 0), std::ptr::null());
         let a = PanelOfA { first: nowhere, stride: 0, across: false };
-        let (c_stride, is_far) = (c.row_stride(), is_far(c));
+        let c_stride = c.row_stride();
+        let ahead = match is_far(c) {
+            false => Ahead::Nothing,
+            true if depth > SHALLOW => Ahead::Tile,
+            true => Ahead::Rows,
+        };
         Self {
             depth,
             a,
             b: nowhere,
             b_stride: 0,
+            b_next: 0,
+            a_next: 0,
             alpha,
             beta,
             c: first,
             c_stride,
             next: first,
-            is_far,
+            ahead,
             rows: 0,
             cols: 0,
         }
@@ -144,20 +180,25 @@ impl<T: Scalar> Tile<T> {
             && (!self.a.across || self.a.stride == rows as isize)
     }
 
-    /// Asks for the next tile of a C that lies far out: it is on its way while this one is computed.
+    /// Asks for another tile of a C that lies far out: it is on its way while this one is computed.
     #[inline(always)]
     fn prefetch_next<S: Isa, const ROWS: usize, const VECTORS: usize>(&self, isa: S) {
-        if self.is_far {
+        let lines = |ask: fn(S, *const T)| {
             for i in 0..ROWS {
                 let line = self.next.wrapping_offset(i as isize * self.c_stride);
                 for v in 0..VECTORS {
-                    isa.prefetch(line.wrapping_add(v * T::Lanes::<S>::COUNT));
+                    ask(isa, line.wrapping_add(v * T::Lanes::<S>::COUNT));
                 }
             }
+        };
+        match self.ahead {
+            Ahead::Nothing => {}
+            Ahead::Tile => lines(S::prefetch),
+            Ahead::Rows => lines(S::prefetch_second),
         }
     }
 
-    /// The sums over the depth: `sums[i][v]` is row i of A times vector v of B, whose rows are asked for `AHEAD` steps before.
+    /// The sums over the depth: `sums[i][v]` is row i of A times vector v of B. It `ASKS` for what is read later.
     ///
     /// # Safety
     /// What the maker of a `MicroKernel` promises of A and B.
@@ -167,7 +208,7 @@ impl<T: Scalar> Tile<T> {
         const ACROSS: bool,
         const CUT: bool,
         const DENSE: bool,
-        const AHEAD: isize,
+        const ASKS: u8,
         const ROWS: usize,
         const VECTORS: usize,
     >(
@@ -186,25 +227,40 @@ impl<T: Scalar> Tile<T> {
         let b_stride = if DENSE { (VECTORS * T::Lanes::<S>::COUNT) as isize } else { self.b_stride };
         let mut b = self.b;
         let mut sums = [[T::Lanes::<S>::splat(isa, T::ZERO); VECTORS]; ROWS];
-        // With the mask of a cut vector beside, the registers do not hold what the compiler reads early.
-        let unroll = if CUT { 1 } else { S::UNROLL };
-        let mut left = self.depth;
-        while left >= unroll {
-            for u in 0..unroll as isize {
-                let (a, b) = (a.wrapping_offset(u * step), b.wrapping_offset(u * b_stride));
-                // SAFETY: at least `unroll` steps are left.
-                unsafe { self.step::<S, ACROSS, CUT, AHEAD, ROWS, VECTORS>(isa, a, b, &mut sums) };
+        // With a mask or one more address beside, the registers do not hold what the compiler reads early.
+        let unroll = match ASKS {
+            _ if CUT => 1,
+            NEXT_B => S::UNROLL.div_ceil(2),
+            _ => S::UNROLL,
+        };
+        // Rows of A are asked for by the line.
+        let stretch = if ASKS == NEXT_A { CACHE_LINE / size_of::<T>() } else { usize::MAX };
+        let mut beyond = self.depth;
+        while beyond > 0 {
+            let mut left = beyond.min(stretch);
+            beyond -= left;
+            if ASKS == NEXT_A {
+                for i in 0..ROWS as isize {
+                    isa.prefetch_second(a.wrapping_offset(i * stride).wrapping_offset(self.a_next));
+                }
             }
-            left -= unroll;
-            a = a.wrapping_offset(unroll as isize * step);
-            b = b.wrapping_offset(unroll as isize * b_stride);
-        }
-        while left > 0 {
-            // SAFETY: at least one step is left.
-            unsafe { self.step::<S, ACROSS, CUT, AHEAD, ROWS, VECTORS>(isa, a, b, &mut sums) };
-            left -= 1;
-            a = a.wrapping_offset(step);
-            b = b.wrapping_offset(b_stride);
+            while left >= unroll {
+                for u in 0..unroll as isize {
+                    let (a, b) = (a.wrapping_offset(u * step), b.wrapping_offset(u * b_stride));
+                    // SAFETY: at least `unroll` steps are left.
+                    unsafe { self.step::<S, ACROSS, CUT, ASKS, ROWS, VECTORS>(isa, a, b, &mut sums) };
+                }
+                left -= unroll;
+                a = a.wrapping_offset(unroll as isize * step);
+                b = b.wrapping_offset(unroll as isize * b_stride);
+            }
+            while left > 0 {
+                // SAFETY: at least one step is left.
+                unsafe { self.step::<S, ACROSS, CUT, ASKS, ROWS, VECTORS>(isa, a, b, &mut sums) };
+                left -= 1;
+                a = a.wrapping_offset(step);
+                b = b.wrapping_offset(b_stride);
+            }
         }
         sums
     }
@@ -214,14 +270,7 @@ impl<T: Scalar> Tile<T> {
     /// # Safety
     /// What the maker of a `MicroKernel` promises of A and B.
     #[inline(always)]
-    unsafe fn step<
-        S,
-        const ACROSS: bool,
-        const CUT: bool,
-        const AHEAD: isize,
-        const ROWS: usize,
-        const VECTORS: usize,
-    >(
+    unsafe fn step<S, const ACROSS: bool, const CUT: bool, const ASKS: u8, const ROWS: usize, const VECTORS: usize>(
         &self,
         isa: S,
         a: *const T,
@@ -243,8 +292,12 @@ impl<T: Scalar> Tile<T> {
                 // SAFETY: vector `v` of this row of B is readable, by the contract.
                 unsafe { T::Lanes::<S>::load(isa, source) }
             };
-            if AHEAD > 0 {
-                isa.prefetch(source.wrapping_offset(AHEAD.wrapping_mul(self.b_stride)));
+            match ASKS {
+                ROWS_AHEAD => isa.prefetch(source.wrapping_offset(AHEAD.wrapping_mul(self.b_stride))),
+                NEXT_B if (v * lanes * size_of::<T>()).is_multiple_of(CACHE_LINE) => {
+                    isa.prefetch_second(source.wrapping_offset(self.b_next));
+                }
+                _ => {}
             }
         }
         for (i, sum) in sums.iter_mut().enumerate() {

@@ -46,12 +46,15 @@ pub(super) fn pays<S: Isa, T: Scalar>(n: usize, k: usize) -> bool {
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: Grain) {
     let rows = operands.a.rows();
     let grain = if rows > grain.items() { grain.at_least(rows.div_ceil(parallel::current())) } else { grain };
-    parallel::divide(NarrowProduct { isa, operands }, grain);
+    let is_far = super::is_far(operands.a);
+    parallel::divide(NarrowProduct { isa, operands, is_far }, grain);
 }
 
 struct NarrowProduct<'a, S, T> {
     isa: S,
     operands: Operands<'a, T>,
+    /// Whether A's rows are asked for ahead.
+    is_far: bool,
 }
 
 impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
@@ -65,7 +68,7 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
     }
 
     fn run(self) {
-        let Self { isa, operands: Operands { alpha, a, b, beta, mut c, epilogue } } = self;
+        let Self { isa, operands: Operands { alpha, a, b, beta, mut c, epilogue }, is_far } = self;
         let (k, cols) = b.shape();
         let longest = super::part(b, 0, k.min(DEPTH), 0, cols);
         with_scratch(pack::pairs_length::<S, T>(longest), |pairs: &mut [T]| {
@@ -75,7 +78,7 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
                 let pairs = &mut pairs[..pack::pairs_length::<S, T>(b)];
                 pack::pack_pairs::<S, T>(b, pairs);
                 let operands = Operands { alpha, a, b, beta, c: c.reborrow(), epilogue: Default::default() };
-                NarrowProduct { isa, operands }.bands(pairs);
+                NarrowProduct { isa, operands, is_far }.bands(pairs);
             }
         });
         epilogue.apply(isa, c);
@@ -85,7 +88,7 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
 impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
     /// The bands of all rows, without the epilogue; `b` holds B in pairs of columns.
     fn bands(self, b: &[T]) {
-        let Self { isa, operands } = self;
+        let Self { isa, operands, is_far } = self;
         let Operands { alpha, a, beta, mut c, .. } = operands;
         let (m, cols) = c.shape();
         let (depth, pairs) = (a.cols(), cols.div_ceil(2));
@@ -106,6 +109,14 @@ impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
                 cols,
             };
             if c.col_stride() == 1 {
+                // Apart, so that bands that ask where nothing comes are not compiled.
+                #[allow(clippy::collapsible_if)]
+                if S::PREFETCHES {
+                    if is_far {
+                        isa.pair_tile(pairs, FarBand(&band));
+                        continue;
+                    }
+                }
                 isa.pair_tile(pairs, &band);
             } else {
                 let mut copy = [T::ZERO; TILES * MAX_ROWS * COLUMNS];
@@ -140,10 +151,29 @@ struct PairBand<T> {
 impl<T: Scalar> TileKernel for &PairBand<T> {
     type Output = ();
 
+    #[inline(always)]
+    fn run<S: Isa, const ROWS: usize, const PAIRS: usize>(self, isa: S) {
+        self.compute::<S, false, ROWS, PAIRS>(isa);
+    }
+}
+
+/// A band of an A that lies far out: with each row, the one that the next tile has in its place is asked for.
+struct FarBand<'a, T>(&'a PairBand<T>);
+
+impl<T: Scalar> TileKernel for FarBand<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa, const ROWS: usize, const PAIRS: usize>(self, isa: S) {
+        self.0.compute::<S, true, ROWS, PAIRS>(isa);
+    }
+}
+
+impl<T: Scalar> PairBand<T> {
     /// Low tiles take turns with each part of B that fits the first-level cache, so that it comes from further away once for
     /// all of them. That changes no bit: the partial sums wait as they are.
     #[inline(always)]
-    fn run<S: Isa, const ROWS: usize, const PAIRS: usize>(self, isa: S) {
+    fn compute<S: Isa, const FAR: bool, const ROWS: usize, const PAIRS: usize>(&self, isa: S) {
         let tiles = self.rows.div_ceil(ROWS);
         let zero = [[T::Lanes::<S>::splat(isa, T::ZERO); PAIRS]; ROWS];
         let most = NEAR / (2 * PAIRS * size_of::<T>()) / MAX_LANES;
@@ -151,7 +181,7 @@ impl<T: Scalar> TileKernel for &PairBand<T> {
         if !is_hungry || self.depth <= most * MAX_LANES {
             for tile in 0..tiles {
                 // SAFETY: whoever makes a `PairBand` promises A and B.
-                let sums = unsafe { self.tile::<ROWS, PAIRS>(tile, 0, self.depth).accumulate::<S>(isa, zero) };
+                let sums = unsafe { self.tile::<ROWS, PAIRS>(tile, 0, self.depth).accumulate::<S, FAR>(isa, zero) };
                 self.write(isa, tile, &sums);
             }
             return;
@@ -162,7 +192,7 @@ impl<T: Scalar> TileKernel for &PairBand<T> {
             let depth = (count * MAX_LANES).min(self.depth - first);
             for (tile, sums) in sums.iter_mut().enumerate().take(tiles) {
                 // SAFETY: whoever makes a `PairBand` promises A and B, and the part starts with a whole half vector.
-                *sums = unsafe { self.tile::<ROWS, PAIRS>(tile, first, depth).accumulate::<S>(isa, *sums) };
+                *sums = unsafe { self.tile::<ROWS, PAIRS>(tile, first, depth).accumulate::<S, FAR>(isa, *sums) };
             }
         }
         for (tile, sums) in sums.iter().enumerate().take(tiles) {
@@ -185,7 +215,12 @@ impl<T: Scalar> PairBand<T> {
             let row = (tile * ROWS + r).min(self.rows - 1);
             self.a.wrapping_offset(row as isize * self.a_stride).wrapping_add(first)
         });
-        PairTile { rows, b: self.b.wrapping_add(first * 2 * PAIRS), depth }
+        PairTile {
+            rows,
+            b: self.b.wrapping_add(first * 2 * PAIRS),
+            depth,
+            next: self.a_stride.wrapping_mul(ROWS as isize),
+        }
     }
 
     /// Writes the `tile`th tile's rows of C.
@@ -251,6 +286,8 @@ struct PairTile<T, const ROWS: usize, const PAIRS: usize> {
     rows: [*const T; ROWS],
     b: *const T,
     depth: usize,
+    /// How far from a row the one lies that the next tile has in its place.
+    next: isize,
 }
 
 impl<T: Scalar, const ROWS: usize, const PAIRS: usize> PairTile<T, ROWS, PAIRS> {
@@ -259,7 +296,7 @@ impl<T: Scalar, const ROWS: usize, const PAIRS: usize> PairTile<T, ROWS, PAIRS> 
     /// # Safety
     /// Each row must have `depth` readable elements, and `b` must hold its pairs in whole half vectors of that depth.
     #[inline(always)]
-    unsafe fn accumulate<S: Isa>(
+    unsafe fn accumulate<S: Isa, const FAR: bool>(
         &self,
         isa: S,
         mut sums: [[T::Lanes<S>; PAIRS]; ROWS],
@@ -274,14 +311,14 @@ impl<T: Scalar, const ROWS: usize, const PAIRS: usize> PairTile<T, ROWS, PAIRS> 
         while v + unroll <= whole {
             for u in 0..unroll {
                 // SAFETY: at least `unroll` half vectors of depth are left.
-                unsafe { self.step::<S>(isa, (v + u) * half, b.wrapping_add(u * PAIRS * lanes), &mut sums) };
+                unsafe { self.step::<S, FAR>(isa, (v + u) * half, b.wrapping_add(u * PAIRS * lanes), &mut sums) };
             }
             v += unroll;
             b = b.wrapping_add(unroll * PAIRS * lanes);
         }
         while v < whole {
             // SAFETY: at least one half vector of depth is left.
-            unsafe { self.step::<S>(isa, v * half, b, &mut sums) };
+            unsafe { self.step::<S, FAR>(isa, v * half, b, &mut sums) };
             v += 1;
             b = b.wrapping_add(PAIRS * lanes);
         }
@@ -304,11 +341,20 @@ impl<T: Scalar, const ROWS: usize, const PAIRS: usize> PairTile<T, ROWS, PAIRS> 
     /// # Safety
     /// What [`accumulate`](Self::accumulate) asks for.
     #[inline(always)]
-    unsafe fn step<S: Isa>(&self, isa: S, p: usize, b: *const T, sums: &mut [[T::Lanes<S>; PAIRS]; ROWS]) {
+    unsafe fn step<S: Isa, const FAR: bool>(
+        &self,
+        isa: S,
+        p: usize,
+        b: *const T,
+        sums: &mut [[T::Lanes<S>; PAIRS]; ROWS],
+    ) {
         let mut x = [T::Lanes::<S>::splat(isa, T::ZERO); ROWS];
         for (x, row) in x.iter_mut().zip(&self.rows) {
             // SAFETY: half a vector from here on lies within the row's `depth` elements.
             *x = unsafe { T::Lanes::<S>::load_twice(isa, row.wrapping_add(p)) };
+            if FAR {
+                isa.prefetch_second(row.wrapping_add(p).wrapping_offset(self.next));
+            }
         }
         for p in 0..PAIRS {
             // SAFETY: `b` holds `PAIRS` vectors for each half vector of depth.

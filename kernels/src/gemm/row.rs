@@ -30,13 +30,16 @@ pub(super) fn pays<T: Scalar>(b: MatRef<'_, T>) -> bool {
 
 /// C <- epilogue(alpha A B + beta C), where A and C have one row and B's columns are adjacent.
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: Grain) {
-    parallel::divide(RowProduct { isa, operands }, grain);
+    let is_far = super::is_far(operands.b);
+    parallel::divide(RowProduct { isa, operands, is_far }, grain);
 }
 
 /// Some columns of the product.
 struct RowProduct<'a, S, T> {
     isa: S,
     operands: Operands<'a, T>,
+    /// Whether B's rows are asked for ahead.
+    is_far: bool,
 }
 
 impl<S: Isa, T: Scalar> Divide for RowProduct<'_, S, T> {
@@ -50,14 +53,19 @@ impl<S: Isa, T: Scalar> Divide for RowProduct<'_, S, T> {
     }
 
     fn run(self) {
-        let Self { isa, operands } = self;
+        let Self { isa, operands, is_far } = self;
         let Operands { alpha, a, b, beta, c, epilogue } = operands;
         let block = BLOCK_BYTES / size_of::<T>();
         with_scratch(block.min(b.cols()), |scratch: &mut [T]| {
             for first in (0..b.cols()).step_by(block) {
                 let width = block.min(b.cols() - first);
                 let sums = &mut scratch[..width];
-                isa.vectorize(Multiples { factors: a, rows: b.split_cols(first).1.split_cols(width).0, sums });
+                let rows = b.split_cols(first).1.split_cols(width).0;
+                if is_far {
+                    isa.vectorize(Multiples::<T, true> { factors: a, rows, sums });
+                } else {
+                    isa.vectorize(Multiples::<T, false> { factors: a, rows, sums });
+                }
                 for (j, &sum) in scratch[..width].iter().enumerate() {
                     // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
                     unsafe { super::write_scaled(c.element(0, first + j), alpha * sum, beta) };
@@ -68,14 +76,14 @@ impl<S: Isa, T: Scalar> Divide for RowProduct<'_, S, T> {
     }
 }
 
-/// sums <- factors x rows, of one row and with adjacent columns.
-struct Multiples<'a, T> {
+/// sums <- factors x rows, of one row and with adjacent columns. With rows that are `FAR`, those which come next are asked for.
+struct Multiples<'a, T, const FAR: bool> {
     factors: MatRef<'a, T>,
     rows: MatRef<'a, T>,
     sums: &'a mut [T],
 }
 
-impl<T: Scalar> Kernel for Multiples<'_, T> {
+impl<T: Scalar, const FAR: bool> Kernel for Multiples<'_, T, FAR> {
     type Output = ();
 
     #[inline(always)]
@@ -84,19 +92,27 @@ impl<T: Scalar> Kernel for Multiples<'_, T> {
         sums.fill(T::ZERO);
         let depth = rows.rows();
         let whole = depth / ROWS * ROWS;
+        let next = rows.row_stride().wrapping_mul(ROWS as isize);
         for p in (0..whole).step_by(ROWS) {
             let factors = std::array::from_fn(|r| factors.at(0, p + r));
-            add::<S, T, ROWS>(isa, factors, std::array::from_fn(|r| rows.row(p + r)), sums);
+            add::<S, T, FAR, ROWS>(isa, factors, std::array::from_fn(|r| rows.row(p + r)), sums, next);
         }
         for p in whole..depth {
-            add::<S, T, 1>(isa, [factors.at(0, p)], [rows.row(p)], sums);
+            add::<S, T, false, 1>(isa, [factors.at(0, p)], [rows.row(p)], sums, 0);
         }
     }
 }
 
-/// sums += sum over r of factors[r] rows[r], in the order of the rows, which are as long as the sums.
+/// sums += sum over r of factors[r] rows[r], in the order of the rows, which are as long as the sums. What lies as far from rows that
+/// are `FAR` as `next` says is asked for.
 #[inline(always)]
-fn add<S: Isa, T: Scalar, const R: usize>(isa: S, factors: [T; R], rows: [&[T]; R], sums: &mut [T]) {
+fn add<S: Isa, T: Scalar, const FAR: bool, const R: usize>(
+    isa: S,
+    factors: [T; R],
+    rows: [&[T]; R],
+    sums: &mut [T],
+    next: isize,
+) {
     let lanes = T::Lanes::<S>::COUNT;
     let length = sums.len();
     assert!(rows.iter().all(|row| row.len() == length));
@@ -111,7 +127,11 @@ fn add<S: Isa, T: Scalar, const R: usize>(isa: S, factors: [T; R], rows: [&[T]; 
         unsafe {
             let mut total = T::Lanes::<S>::load(isa, target.add(j));
             for (multiplier, row) in multipliers.iter().zip(&rows) {
-                total = multiplier.mul_add(isa, T::Lanes::<S>::load(isa, row.as_ptr().add(j)), total);
+                let row = row.as_ptr().add(j);
+                total = multiplier.mul_add(isa, T::Lanes::<S>::load(isa, row), total);
+                if FAR {
+                    isa.prefetch_second(row.wrapping_offset(next));
+                }
             }
             total.store(isa, target.add(j));
         }

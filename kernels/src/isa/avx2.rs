@@ -45,6 +45,7 @@ fn first_of_four(_: Avx2, count: usize) -> __m256i {
 impl Isa for Avx2 {
     const LEVEL: Level = Level::Avx2;
     const MASKS: bool = true;
+    const PREFETCHES: bool = true;
     // 12 accumulators, 2 vectors of B and one broadcast of A: 15 of 16 registers.
     const GEMM_ROWS: usize = 6;
     const GEMM_VECTORS: usize = 2;
@@ -85,6 +86,14 @@ impl Isa for Avx2 {
             (5, 2) => self.vectorize(Tile::<K, 5, 2>(kernel)),
             (6, 2) => self.vectorize(Tile::<K, 6, 2>(kernel)),
             _ => unreachable!("a GEMM tile of {rows} rows and {vectors} vectors"),
+        }
+    }
+
+    fn high_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output {
+        match rows {
+            5 => self.vectorize(Tile::<K, 5, 2>(kernel)),
+            6 => self.vectorize(Tile::<K, 6, 2>(kernel)),
+            _ => unreachable!("a high GEMM tile of {rows} rows"),
         }
     }
 
@@ -152,6 +161,12 @@ impl Isa for Avx2 {
     fn prefetch<T>(self, address: *const T) {
         // SAFETY: a prefetch is a hint and never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_second<T>(self, address: *const T) {
+        // SAFETY: a prefetch is a hint and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
 }
 

@@ -43,6 +43,7 @@ fn first(count: usize) -> u16 {
 impl Isa for Avx512 {
     const LEVEL: Level = Level::Avx512;
     const MASKS: bool = true;
+    const PREFETCHES: bool = true;
     // 24 accumulators, 2 vectors of B and one broadcast of A: 27 of 32 registers, 14 loads for 24 multiply-adds.
     const GEMM_ROWS: usize = 12;
     const GEMM_VECTORS: usize = 2;
@@ -95,6 +96,20 @@ impl Isa for Avx512 {
             (11, 2) => self.vectorize(Tile::<K, 11, 2>(kernel)),
             (12, 2) => self.vectorize(Tile::<K, 12, 2>(kernel)),
             _ => unreachable!("a GEMM tile of {rows} rows and {vectors} vectors"),
+        }
+    }
+
+    fn high_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output {
+        match rows {
+            5 => self.vectorize(Tile::<K, 5, 2>(kernel)),
+            6 => self.vectorize(Tile::<K, 6, 2>(kernel)),
+            7 => self.vectorize(Tile::<K, 7, 2>(kernel)),
+            8 => self.vectorize(Tile::<K, 8, 2>(kernel)),
+            9 => self.vectorize(Tile::<K, 9, 2>(kernel)),
+            10 => self.vectorize(Tile::<K, 10, 2>(kernel)),
+            11 => self.vectorize(Tile::<K, 11, 2>(kernel)),
+            12 => self.vectorize(Tile::<K, 12, 2>(kernel)),
+            _ => unreachable!("a high GEMM tile of {rows} rows"),
         }
     }
 
@@ -162,6 +177,12 @@ impl Isa for Avx512 {
     fn prefetch<T>(self, address: *const T) {
         // SAFETY: a prefetch is a hint and never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_second<T>(self, address: *const T) {
+        // SAFETY: a prefetch is a hint and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
 }
 

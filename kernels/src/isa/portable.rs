@@ -26,6 +26,7 @@ fn trampoline<K: Kernel>(isa: Portable, kernel: K) -> K::Output {
 impl Isa for Portable {
     const LEVEL: Level = Level::Portable;
     const MASKS: bool = false;
+    const PREFETCHES: bool = false;
     // 8 accumulators, 2 vectors of B, one broadcast of A and one product: 12 of SSE2's 16 registers.
     const GEMM_ROWS: usize = 4;
     const GEMM_VECTORS: usize = 2;
@@ -60,6 +61,10 @@ impl Isa for Portable {
             (4, 2) => self.vectorize(Tile::<K, 4, 2>(kernel)),
             _ => unreachable!("a GEMM tile of {rows} rows and {vectors} vectors"),
         }
+    }
+
+    fn high_tile<K: TileKernel>(self, rows: usize, _: K) -> K::Output {
+        unreachable!("a high GEMM tile of {rows} rows")
     }
 
     fn whole_gemm_tile<K: TileKernel>(self, kernel: K) -> K::Output {
@@ -120,6 +125,9 @@ impl Isa for Portable {
 
     #[inline(always)]
     fn prefetch<T>(self, _: *const T) {}
+
+    #[inline(always)]
+    fn prefetch_second<T>(self, _: *const T) {}
 }
 
 impl Lanes<Portable, f32> for f32x4 {

@@ -1,0 +1,100 @@
+//! Products of operands that fill more than the caches that are near: what is asked for ahead changes no result.
+
+use lanegrad_kernels::caches::caches;
+use lanegrad_kernels::dispatch::{dispatch_at, supported};
+use lanegrad_kernels::gemm::Gemm;
+use lanegrad_kernels::isa::Scalar;
+use lanegrad_kernels::parallel::Threads;
+use lanegrad_kernels::{MatMut, MatRef};
+
+/// Bytes beyond which this test would take too long.
+const MOST_BYTES: usize = 64 << 20;
+
+/// Which operand lies far out, of how many elements, and the extents of the product.
+fn shapes<T: Scalar>() -> Vec<(usize, usize, usize)> {
+    let more_than = |bytes: usize, each: usize| bytes / size_of::<T>() / each + 3;
+    let second = caches().second;
+    let third = second.max(caches().third / 4);
+    let mut shapes = vec![
+        // Few rows times a far B, in one block of the depth and in several, in one row of tiles and in more.
+        (5, 300, more_than(second, 300)),
+        (13, 1100, more_than(second, 1100)),
+        (30, 300, more_than(second, 300)),
+        // Many rows times few columns, which whole tiles have and have not; A, C or both lie far.
+        (more_than(second, 100), 100, 64),
+        (more_than(second, 70), 70, 20),
+        (more_than(second, 17), 17, 35),
+        (more_than(second, 600), 600, 33),
+    ];
+    if third <= MOST_BYTES {
+        // Two columns in a vector, dot products, and multiples of rows.
+        shapes.extend([
+            (more_than(third, 200), 200, 10),
+            (more_than(third, 90), 90, 5),
+            (more_than(third, 300), 300, 1),
+            (1, more_than(third, 600), 600),
+        ]);
+    } else {
+        println!("skipped: a third-level cache of which a quarter is {third} bytes");
+    }
+    shapes
+}
+
+/// Small whole numbers, in no order.
+fn integers(seed: u64, count: usize) -> Vec<i32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as i32 % 4 - (state >> 40) as i32 % 2
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// The product, row by row.
+fn expected((m, k, n): (usize, usize, usize), a: &[i32], b: &[i32]) -> Vec<i32> {
+    let mut c = vec![0; m * n];
+    for (row, target) in a.chunks_exact(k).zip(c.chunks_exact_mut(n)) {
+        for (&x, line) in row.iter().zip(b.chunks_exact(n)) {
+            target.iter_mut().zip(line).for_each(|(c, &b)| *c += x * b);
+        }
+    }
+    c
+}
+
+fn far_operands_give_exact_products<T: Scalar>() {
+    let alone = Threads::new(1).unwrap();
+    for shape in shapes::<T>() {
+        let (m, k, n) = shape;
+        let (a, b) = (integers(1, m * k), integers(2, k * n));
+        let wanted = expected(shape, &a, &b);
+        let convert = |numbers: &[i32]| -> Vec<T> { numbers.iter().map(|&x| T::from_f64(f64::from(x))).collect() };
+        let (by_rows, b) = (convert(&a), convert(&b));
+        // The same A, its rows' elements a column apart.
+        let by_columns: Vec<T> = (0..k).flat_map(|p| by_rows.iter().skip(p).step_by(k)).copied().collect();
+        let mut c = vec![T::ZERO; m * n];
+        for level in supported() {
+            for (a, strides) in [(&by_rows, (k, 1)), (&by_columns, (1, m))] {
+                let a = MatRef::with_strides(a, 0, m, k, strides.0 as isize, strides.1 as isize).unwrap();
+                let b = MatRef::row_major(&b, k, n).unwrap();
+                c.fill(T::NAN);
+                let product = Gemm::new(T::ONE, a, b, T::ZERO, MatMut::row_major(&mut c, m, n).unwrap());
+                // Parts of them might be near.
+                alone.run(|| dispatch_at(level, product.unwrap())).unwrap();
+                for (at, (&found, &wanted)) in c.iter().zip(&wanted).enumerate() {
+                    let place = (at / n, at % n);
+                    assert_eq!(found.to_f64(), f64::from(wanted), "{level} {shape:?} {strides:?} at {place:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn far_operands_give_exact_products_in_f32() {
+    far_operands_give_exact_products::<f32>();
+}
+
+#[test]
+fn far_operands_give_exact_products_in_f64() {
+    far_operands_give_exact_products::<f64>();
+}
