@@ -231,9 +231,13 @@ impl<T: Scalar> PairBand<T> {
         tile: usize,
         sums: &[[T::Lanes<S>; PAIRS]; ROWS],
     ) {
-        for (row, sums) in (tile * ROWS..self.rows).zip(sums) {
-            // SAFETY: whoever makes a `PairBand` promises `rows` rows of C.
-            unsafe { self.update(isa, self.c.wrapping_offset(row as isize * self.c_stride), sums) };
+        let first = tile * ROWS;
+        // A constant number of turns, so that the sums stay in registers.
+        for (r, sums) in sums.iter().enumerate() {
+            if first + r < self.rows {
+                // SAFETY: whoever makes a `PairBand` promises `rows` rows of C.
+                unsafe { self.update(isa, self.c.wrapping_offset((first + r) as isize * self.c_stride), sums) };
+            }
         }
     }
 

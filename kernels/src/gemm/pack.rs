@@ -178,7 +178,7 @@ pub(super) fn pack_pairs<S: Isa, T: Scalar>(b: MatRef<'_, T>, packed: &mut [T]) 
             for p in (0..half).step_by(BLOCK) {
                 let row = first + p;
                 let rows = [b.row(row), b.row(row + 1), b.row(row + 2), b.row(row + 3)];
-                transpose_narrow(rows, &mut target[p..], half);
+                transpose_narrow(rows, target, half, p);
             }
         } else {
             for p in 0..half.min(depth - first) {
@@ -202,18 +202,34 @@ fn interleave<T: Scalar>([a, b]: [&[T]; 2], target: &mut [T]) {
     }
 }
 
-/// Writes column j of the four rows to `target` from `j apart` on. The rows have at least four elements.
+/// Writes column j of the four rows to `target` from `j apart + first` on. The rows have at least four elements.
 #[inline(always)]
-fn transpose_narrow<T: Scalar>([a, b, c, d]: [&[T]; BLOCK], target: &mut [T], apart: usize) {
-    let cols = a.len();
-    for col in (0..cols).step_by(BLOCK) {
-        // The last block overlaps the one before it: it writes the same again.
-        let from = col.min(cols - BLOCK);
-        let block = [block_of(a, from), block_of(b, from), block_of(c, from), block_of(d, from)];
-        for (j, column) in T::transpose(block).iter().enumerate() {
-            target[(from + j) * apart..][..BLOCK].copy_from_slice(column);
-        }
+fn transpose_narrow<T: Scalar>(rows: [&[T]; BLOCK], target: &mut [T], apart: usize, first: usize) {
+    let cols = rows[0].len();
+    let [a, b, c, d] = rows.map(|row| row.as_chunks::<BLOCK>().0);
+    // Extents are constants here, so that no element is checked by itself.
+    for ((((a, b), c), d), target) in a.iter().zip(b).zip(c).zip(d).zip(target.chunks_exact_mut(BLOCK * apart)) {
+        write_columns([*a, *b, *c, *d], target, apart, first);
     }
+    if !cols.is_multiple_of(BLOCK) {
+        // The last block overlaps the one before it: it writes the same again.
+        let from = cols - BLOCK;
+        let [a, b, c, d] = rows;
+        let last = [block_of(a, from), block_of(b, from), block_of(c, from), block_of(d, from)];
+        write_columns(last, &mut target[from * apart..][..BLOCK * apart], apart, first);
+    }
+}
+
+/// Writes column j of a block to `target` from `j apart + first` on.
+#[inline(always)]
+fn write_columns<T: Scalar>(block: [[T; BLOCK]; BLOCK], target: &mut [T], apart: usize, first: usize) {
+    let columns = T::transpose(block);
+    let (a, b) = target.split_at_mut(2 * apart);
+    let ((a, b), (c, d)) = (a.split_at_mut(apart), b.split_at_mut(apart));
+    a[first..][..BLOCK].copy_from_slice(&columns[0]);
+    b[first..][..BLOCK].copy_from_slice(&columns[1]);
+    c[first..][..BLOCK].copy_from_slice(&columns[2]);
+    d[first..][..BLOCK].copy_from_slice(&columns[3]);
 }
 
 #[inline(always)]
