@@ -2,6 +2,8 @@
 //!
 //! What follows from them changes where a product's operands are while it is computed, and no bit of what comes out.
 
+#[cfg(target_arch = "x86_64")]
+use crate::cpuid::{self, ask};
 use std::sync::OnceLock;
 
 /// The data caches, as one core sees them.
@@ -46,17 +48,9 @@ fn detect() -> Option<Caches> {
 /// (AMD64 Architecture Programmer's Manual, volume 3, E.4.16).
 #[cfg(target_arch = "x86_64")]
 fn detect() -> Option<Caches> {
-    // Newer compilers know that the instruction is there on every processor of 64 bits.
-    #[allow(unused_unsafe)]
-    let ask = |leaf, index| {
-        // SAFETY: every processor of 64 bits has the instruction.
-        unsafe { std::arch::x86_64::__cpuid_count(leaf, index) }
-    };
-    let vendor = ask(0, 0);
-    // "AuthenticAMD" and "HygonGenuine" by their second words.
-    let is_amd = [*b"enti", *b"nGen"].map(u32::from_le_bytes).contains(&vendor.edx);
+    let is_amd = cpuid::is_amd();
     let leaf = if is_amd { 0x8000_001d } else { 4 };
-    let last = if is_amd { ask(0x8000_0000, 0).eax } else { vendor.eax };
+    let last = ask(leaf & 0x8000_0000, 0).eax;
     if last < leaf {
         return None;
     }

@@ -97,6 +97,8 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     const MASKS: bool;
     /// Whether what is asked for ahead comes: [`Isa::prefetch`] is an instruction.
     const PREFETCHES: bool;
+    /// Whether there are lanes of half the width, which a core of that width computes in half the time.
+    const HALVES: bool;
     /// Rows of the GEMM micro-tile (MR).
     const GEMM_ROWS: usize;
     /// Vectors in a row of the GEMM micro-tile (NR = this many times the lane count).
@@ -133,6 +135,9 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
 
     /// Runs a GEMM micro-kernel for more rows than a wide tile has, in `5..=GEMM_ROWS`, as `run::<S, rows, GEMM_VECTORS>`.
     fn high_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output;
+
+    /// Runs a GEMM micro-kernel for `rows` in `1..=GEMM_ROWS`, as `run::<H, rows, 1>`, where the lanes of H are half as many.
+    fn half_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output;
 
     /// Runs a GEMM micro-kernel as `run::<S, GEMM_ROWS, GEMM_VECTORS>`.
     fn whole_gemm_tile<K: TileKernel>(self, kernel: K) -> K::Output;
@@ -299,7 +304,7 @@ pub trait Lanes<S: Isa, T: Scalar>: Copy {
     /// `source` is valid for reads of `COUNT` elements.
     unsafe fn load(isa: S, source: *const T) -> Self;
 
-    /// `count < COUNT` elements from `source`, and zero in the lanes beyond.
+    /// `count <= COUNT` elements from `source`, and zero in the lanes beyond.
     ///
     /// # Safety
     /// `source` is valid for reads of `count` elements.

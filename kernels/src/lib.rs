@@ -41,6 +41,9 @@ pub mod reference;
 pub mod softmax;
 pub mod update;
 
+#[cfg(target_arch = "x86_64")]
+mod cpuid;
+mod datapath;
 mod dot_tile;
 mod error;
 mod groups;

@@ -7,6 +7,7 @@ use super::microkernel::{Ahead, DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHIN
 use super::pack;
 use super::{Operands, bytes, part, tile_rows};
 use crate::caches::caches;
+use crate::datapath::is_half_as_wide;
 use crate::groups::groups;
 use crate::isa::{Isa, Lanes, MAX_LANES, Scalar};
 use crate::matrix::{MatMut, MatRef};
@@ -239,7 +240,14 @@ fn row_of_tiles<S: Isa, T: Scalar>(
     // No tile reads some columns where they lie and others from the copy.
     let n = c.cols();
     if b.streamed > 0 {
-        tiles::<S, T, false>(isa, tile, (b.view.element(0, 0), b.view.row_stride()), first, 0..b.streamed, next, c);
+        let stride = b.view.row_stride();
+        // Only a tile as wide as any asks for the next rows.
+        let is_last = b.streamed == n && (next.a == 0 || n > S::GEMM_VECTORS * T::Lanes::<S>::COUNT);
+        let whole = b.streamed - if is_last { halved::<S, T>(n, c) } else { 0 };
+        tiles::<S, T, false>(isa, tile, (b.view.element(0, 0), stride), first, 0..whole, next, c);
+        if whole < b.streamed {
+            half_tile(isa, tile, (b.view.element(0, whole), stride), (first, whole), c);
+        }
     }
     if b.streamed < n {
         // The panels of the copy are what the tiles read.
@@ -308,11 +316,45 @@ pub(super) fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
     }
 }
 
+/// Columns at the end of `cols` that are a tile of half a vector: where a whole one would be filled to no more than that, and takes
+/// twice as long.
+#[inline(always)]
+pub(super) fn halved<S: Isa, T: Scalar>(cols: usize, c: &MatMut<'_, T>) -> usize {
+    let lanes = T::Lanes::<S>::COUNT;
+    let rest = cols % lanes;
+    let is_half = S::HALVES && rest > 0 && rest <= lanes / 2;
+    if is_half && c.col_stride() == 1 && is_half_as_wide() { rest } else { 0 }
+}
+
+/// The tile of the last columns, from `j` on, at most half a vector, of the rows of C from `first` on that `tile` is for. Whoever calls it
+/// has set what [`tiles`] needs, and `b` is where B's part of these columns starts.
+pub(super) fn half_tile<S: Isa, T: Scalar>(
+    isa: S,
+    tile: &mut Tile<T>,
+    (b, b_stride): (*const T, isize),
+    (first, j): (usize, usize),
+    c: &mut MatMut<'_, T>,
+) {
+    debug_assert!(c.cols() - j <= T::Lanes::<S>::COUNT / 2 && first + tile.rows <= c.rows());
+    tile.cols = c.cols() - j;
+    tile.c = c.element(first, j);
+    tile.next = c.element(first + tile.rows, if tile.ahead == Ahead::Rows { j } else { 0 });
+    (tile.b, tile.b_stride) = (b, b_stride);
+    // Apart, so that no level compiles what it has not.
+    if S::HALVES {
+        if tile.a.across {
+            isa.half_tile(tile.rows, MicroKernel::<T, true, true, NOTHING>(tile));
+        } else {
+            isa.half_tile(tile.rows, MicroKernel::<T, false, true, NOTHING>(tile));
+        }
+    }
+}
+
 /// Computes a tile of a C whose columns are adjacent.
 #[inline(always)]
 fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, asks: u8) {
     let (rows, vectors) = (tile.rows, tile.cols.div_ceil(T::Lanes::<S>::COUNT));
-    // Apart, so that tiles that a level never cuts, and those that ask where nothing comes, are not compiled.
+    // Apart, so that no level compiles what it has not.
     #[allow(clippy::collapsible_if)]
     if S::PREFETCHES {
         let is_high = vectors == S::GEMM_VECTORS && rows >= S::WIDE_VECTORS.len();

@@ -1,6 +1,6 @@
 //! The direct way through a small product: one block, read where it lies, without the copies and loops that larger ones gain from.
 
-use super::blocked::{Next, panel_of, streamed, tiles};
+use super::blocked::{Next, half_tile, halved, panel_of, streamed, tiles};
 use super::blocking::Blocking;
 use super::microkernel::Tile;
 use super::{Operands, Path, WORTH_A_THREAD, choose, is_thrashing, is_trivial, narrow, tile_rows};
@@ -36,9 +36,13 @@ pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
     let Operands { alpha, a, b, beta, ref mut c, epilogue } = *operands;
     let (m, n) = c.shape();
     let mut tile = Tile::first_of(c, alpha, beta, a.cols());
+    let whole = n - halved::<S, T>(n, c);
     for (i, rows) in groups(m, tile_rows::<S, T>(a)) {
         (tile.rows, tile.a) = (rows, panel_of(a, i));
-        tiles::<S, T, false>(isa, &mut tile, (b.element(0, 0), b.row_stride()), i, 0..n, Next::NEAR, c);
+        tiles::<S, T, false>(isa, &mut tile, (b.element(0, 0), b.row_stride()), i, 0..whole, Next::NEAR, c);
+        if whole < n {
+            half_tile(isa, &mut tile, (b.element(0, whole), b.row_stride()), (i, whole), c);
+        }
     }
     if !epilogue.is_none() {
         epilogue.apply(isa, c.reborrow());

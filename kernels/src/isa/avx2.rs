@@ -1,18 +1,19 @@
 //! The AVX2 + FMA token: 256-bit lanes, tails by masked loads and through a buffer for stores.
 
+use super::avx512::Avx512;
 use super::{Isa, Kernel, Lanes, Level, Sealed, Tile, TileKernel};
 use std::arch::x86_64::*;
 
-/// Proof that the processor has AVX2 and FMA.
+/// Proof that the processor has AVX2 and FMA, and AVX-512 F and VL too if `VL`: masks in registers of their own, and 32 of these.
 ///
 /// Every `unsafe` block of this file that calls an intrinsic rests on that proof: a token exists only where
-/// [`Avx2::detect`] has seen the features. What a load or a store needs beyond it stands at the block.
+/// [`Avx2::detect`] or [`Avx512::detect`] has seen the features. What a load or a store needs beyond it stands at the block.
 #[derive(Clone, Copy, Debug)]
-pub struct Avx2 {
+pub struct Avx2<const VL: bool = false> {
     _proof: (),
 }
 
-impl Avx2 {
+impl Avx2<false> {
     /// The token, if the processor (and the operating system) supports the level.
     pub(crate) fn detect() -> Option<Self> {
         let supported = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
@@ -20,32 +21,56 @@ impl Avx2 {
     }
 }
 
-impl Sealed for Avx2 {}
+impl From<Avx512> for Avx2<true> {
+    fn from(_: Avx512) -> Self {
+        Self { _proof: () }
+    }
+}
+
+impl<const VL: bool> Sealed for Avx2<VL> {}
 
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
-fn trampoline<K: Kernel>(isa: Avx2, kernel: K) -> K::Output {
+fn trampoline<const VL: bool, K: Kernel>(isa: Avx2<VL>, kernel: K) -> K::Output {
     kernel.run(isa)
+}
+
+mod vl {
+    use super::{Avx2, Kernel};
+
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
+    pub(super) fn trampoline<const VL: bool, K: Kernel>(isa: Avx2<VL>, kernel: K) -> K::Output {
+        kernel.run(isa)
+    }
+}
+
+/// The mask of the first `count` of at most 8 lanes.
+#[inline(always)]
+fn first(count: usize) -> u8 {
+    debug_assert!(count <= 8);
+    ((1_u16 << count) - 1) as u8
 }
 
 /// Set bits in the first `count < 8` of eight 32-bit lanes.
 #[inline(always)]
-fn first_of_eight(_: Avx2, count: usize) -> __m256i {
+fn first_of_eight<const VL: bool>(_: Avx2<VL>, count: usize) -> __m256i {
     // SAFETY: the token proves AVX2.
     unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
 }
 
 /// Set bits in the first `count < 4` of four 64-bit lanes.
 #[inline(always)]
-fn first_of_four(_: Avx2, count: usize) -> __m256i {
+fn first_of_four<const VL: bool>(_: Avx2<VL>, count: usize) -> __m256i {
     // SAFETY: the token proves AVX2.
     unsafe { _mm256_cmpgt_epi64(_mm256_set1_epi64x(count as i64), _mm256_setr_epi64x(0, 1, 2, 3)) }
 }
 
-impl Isa for Avx2 {
-    const LEVEL: Level = Level::Avx2;
+impl<const VL: bool> Isa for Avx2<VL> {
+    const LEVEL: Level = if VL { Level::Avx512 } else { Level::Avx2 };
     const MASKS: bool = true;
     const PREFETCHES: bool = true;
+    const HALVES: bool = false;
     // 12 accumulators, 2 vectors of B and one broadcast of A: 15 of 16 registers.
     const GEMM_ROWS: usize = 6;
     const GEMM_VECTORS: usize = 2;
@@ -67,8 +92,13 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
-        // SAFETY: the token proves that the processor has the features of `trampoline`.
-        unsafe { trampoline(self, kernel) }
+        if VL {
+            // SAFETY: the token proves that the processor has the features of `vl::trampoline`.
+            unsafe { vl::trampoline(self, kernel) }
+        } else {
+            // SAFETY: the token proves that the processor has the features of `trampoline`.
+            unsafe { trampoline(self, kernel) }
+        }
     }
 
     fn gemm_tile<K: TileKernel>(self, rows: usize, vectors: usize, kernel: K) -> K::Output {
@@ -95,6 +125,10 @@ impl Isa for Avx2 {
             6 => self.vectorize(Tile::<K, 6, 2>(kernel)),
             _ => unreachable!("a high GEMM tile of {rows} rows"),
         }
+    }
+
+    fn half_tile<K: TileKernel>(self, rows: usize, _: K) -> K::Output {
+        unreachable!("a tile of {rows} rows of half a vector")
     }
 
     fn whole_gemm_tile<K: TileKernel>(self, kernel: K) -> K::Output {
@@ -170,31 +204,35 @@ impl Isa for Avx2 {
     }
 }
 
-impl Lanes<Avx2, f32> for __m256 {
+impl<const VL: bool> Lanes<Avx2<VL>, f32> for __m256 {
     const COUNT: usize = 8;
 
     #[inline(always)]
-    fn splat(_: Avx2, x: f32) -> Self {
+    fn splat(_: Avx2<VL>, x: f32) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_set1_ps(x) }
     }
     #[inline(always)]
-    unsafe fn load(_: Avx2, source: *const f32) -> Self {
+    unsafe fn load(_: Avx2<VL>, source: *const f32) -> Self {
         // SAFETY: the token proves AVX2; the caller promises 8 readable elements.
         unsafe { _mm256_loadu_ps(source) }
     }
     #[inline(always)]
-    unsafe fn load_partial(isa: Avx2, source: *const f32, count: usize) -> Self {
+    unsafe fn load_partial(isa: Avx2<VL>, source: *const f32, count: usize) -> Self {
+        if VL {
+            // SAFETY: the token proves AVX-512 F and VL; masked-out lanes are not read, and the caller promises the others.
+            return unsafe { _mm256_maskz_loadu_ps(first(count), source) };
+        }
         // SAFETY: the token proves AVX2; masked-out lanes are not read, and the caller promises the others.
         unsafe { _mm256_maskload_ps(source, first_of_eight(isa, count)) }
     }
     #[inline(always)]
-    unsafe fn load_twice(_: Avx2, source: *const f32) -> Self {
+    unsafe fn load_twice(_: Avx2<VL>, source: *const f32) -> Self {
         // SAFETY: the token proves AVX2; the caller promises 4 readable elements.
         unsafe { _mm256_broadcast_ps(&_mm_loadu_ps(source)) }
     }
     #[inline(always)]
-    unsafe fn load_twice_partial(isa: Avx2, source: *const f32, count: usize) -> Self {
+    unsafe fn load_twice_partial(isa: Avx2<VL>, source: *const f32, count: usize) -> Self {
         // SAFETY: the token proves AVX2; masked-out lanes are not read, and the caller promises the others.
         unsafe {
             let four = _mm_maskload_ps(source, _mm256_castsi256_si128(first_of_eight(isa, count)));
@@ -202,17 +240,21 @@ impl Lanes<Avx2, f32> for __m256 {
         }
     }
     #[inline(always)]
-    unsafe fn load_bytes(_: Avx2, source: *const u8) -> Self {
+    unsafe fn load_bytes(_: Avx2<VL>, source: *const u8) -> Self {
         // SAFETY: the token proves AVX2; the caller promises 8 readable bytes.
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(source.cast()))) }
     }
     #[inline(always)]
-    unsafe fn store(self, _: Avx2, target: *mut f32) {
+    unsafe fn store(self, _: Avx2<VL>, target: *mut f32) {
         // SAFETY: the token proves AVX2; the caller promises 8 writable elements.
         unsafe { _mm256_storeu_ps(target, self) }
     }
     #[inline(always)]
-    unsafe fn store_partial(self, _: Avx2, target: *mut f32, count: usize) {
+    unsafe fn store_partial(self, _: Avx2<VL>, target: *mut f32, count: usize) {
+        if VL {
+            // SAFETY: the token proves AVX-512 F and VL; masked-out lanes are not written, and the caller promises the others.
+            return unsafe { _mm256_mask_storeu_ps(target, first(count), self) };
+        }
         // A masked store is microcode on some processors: a half, a quarter and an eighth of the vector are faster.
         // SAFETY: the token proves AVX2; of the caller's `count < 8` writable elements, each piece takes as many as its bit of
         // `count` stands for.
@@ -232,57 +274,57 @@ impl Lanes<Avx2, f32> for __m256 {
         }
     }
     #[inline(always)]
-    fn add(self, _: Avx2, other: Self) -> Self {
+    fn add(self, _: Avx2<VL>, other: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_add_ps(self, other) }
     }
     #[inline(always)]
-    fn sub(self, _: Avx2, other: Self) -> Self {
+    fn sub(self, _: Avx2<VL>, other: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_sub_ps(self, other) }
     }
     #[inline(always)]
-    fn mul(self, _: Avx2, other: Self) -> Self {
+    fn mul(self, _: Avx2<VL>, other: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_mul_ps(self, other) }
     }
     #[inline(always)]
-    fn div(self, _: Avx2, other: Self) -> Self {
+    fn div(self, _: Avx2<VL>, other: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_div_ps(self, other) }
     }
     #[inline(always)]
-    fn sqrt(self, _: Avx2) -> Self {
+    fn sqrt(self, _: Avx2<VL>) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_sqrt_ps(self) }
     }
     #[inline(always)]
-    fn abs(self, _: Avx2) -> Self {
+    fn abs(self, _: Avx2<VL>) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), self) }
     }
     #[inline(always)]
-    fn mul_add(self, _: Avx2, factor: Self, addend: Self) -> Self {
+    fn mul_add(self, _: Avx2<VL>, factor: Self, addend: Self) -> Self {
         // SAFETY: the token proves FMA.
         unsafe { _mm256_fmadd_ps(self, factor, addend) }
     }
     #[inline(always)]
-    fn select_greater(self, _: Avx2, other: Self, then: Self, otherwise: Self) -> Self {
+    fn select_greater(self, _: Avx2<VL>, other: Self, then: Self, otherwise: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_blendv_ps(otherwise, then, _mm256_cmp_ps::<_CMP_GT_OQ>(self, other)) }
     }
     #[inline(always)]
-    fn select_equal(self, _: Avx2, other: Self, then: Self, otherwise: Self) -> Self {
+    fn select_equal(self, _: Avx2<VL>, other: Self, then: Self, otherwise: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_blendv_ps(otherwise, then, _mm256_cmp_ps::<_CMP_EQ_OQ>(self, other)) }
     }
     #[inline(always)]
-    fn low_bits_to_exponent(self, _: Avx2) -> Self {
+    fn low_bits_to_exponent(self, _: Avx2<VL>) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(self))) }
     }
     #[inline(always)]
-    fn exponent(self, _: Avx2) -> Self {
+    fn exponent(self, _: Avx2<VL>) -> Self {
         // An integer in the low bits of 2^23 is that number plus 2^23.
         // SAFETY: the token proves AVX2.
         unsafe {
@@ -291,7 +333,7 @@ impl Lanes<Avx2, f32> for __m256 {
         }
     }
     #[inline(always)]
-    fn significand(self, _: Avx2) -> Self {
+    fn significand(self, _: Avx2<VL>) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe {
             let fraction = _mm256_castsi256_ps(_mm256_set1_epi32(0x007F_FFFF));
@@ -299,7 +341,7 @@ impl Lanes<Avx2, f32> for __m256 {
         }
     }
     #[inline(always)]
-    fn add_neighbours<const D: usize>(self, _: Avx2, other: Self) -> Self {
+    fn add_neighbours<const D: usize>(self, _: Avx2<VL>, other: Self) -> Self {
         const { assert!(D.is_power_of_two() && D <= 8) };
         // SAFETY: the token proves AVX2.
         unsafe {
@@ -320,12 +362,12 @@ impl Lanes<Avx2, f32> for __m256 {
         }
     }
     #[inline(always)]
-    fn interleave_halves(self, _: Avx2) -> Self {
+    fn interleave_halves(self, _: Avx2<VL>) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_permutevar8x32_ps(self, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)) }
     }
     #[inline(always)]
-    fn reduce_sum(self, _: Avx2) -> f32 {
+    fn reduce_sum(self, _: Avx2<VL>) -> f32 {
         // SAFETY: the token proves AVX2.
         unsafe {
             let four = _mm_add_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self));
@@ -335,31 +377,35 @@ impl Lanes<Avx2, f32> for __m256 {
     }
 }
 
-impl Lanes<Avx2, f64> for __m256d {
+impl<const VL: bool> Lanes<Avx2<VL>, f64> for __m256d {
     const COUNT: usize = 4;
 
     #[inline(always)]
-    fn splat(_: Avx2, x: f64) -> Self {
+    fn splat(_: Avx2<VL>, x: f64) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_set1_pd(x) }
     }
     #[inline(always)]
-    unsafe fn load(_: Avx2, source: *const f64) -> Self {
+    unsafe fn load(_: Avx2<VL>, source: *const f64) -> Self {
         // SAFETY: the token proves AVX2; the caller promises 4 readable elements.
         unsafe { _mm256_loadu_pd(source) }
     }
     #[inline(always)]
-    unsafe fn load_partial(isa: Avx2, source: *const f64, count: usize) -> Self {
+    unsafe fn load_partial(isa: Avx2<VL>, source: *const f64, count: usize) -> Self {
+        if VL {
+            // SAFETY: as for `f32`.
+            return unsafe { _mm256_maskz_loadu_pd(first(count), source) };
+        }
         // SAFETY: the token proves AVX2; masked-out lanes are not read, and the caller promises the others.
         unsafe { _mm256_maskload_pd(source, first_of_four(isa, count)) }
     }
     #[inline(always)]
-    unsafe fn load_twice(_: Avx2, source: *const f64) -> Self {
+    unsafe fn load_twice(_: Avx2<VL>, source: *const f64) -> Self {
         // SAFETY: the token proves AVX2; the caller promises 2 readable elements.
         unsafe { _mm256_broadcast_pd(&_mm_loadu_pd(source)) }
     }
     #[inline(always)]
-    unsafe fn load_twice_partial(isa: Avx2, source: *const f64, count: usize) -> Self {
+    unsafe fn load_twice_partial(isa: Avx2<VL>, source: *const f64, count: usize) -> Self {
         // SAFETY: the token proves AVX2; masked-out lanes are not read, and the caller promises the others.
         unsafe {
             let two = _mm_maskload_pd(source, _mm256_castsi256_si128(first_of_four(isa, count)));
@@ -367,7 +413,7 @@ impl Lanes<Avx2, f64> for __m256d {
         }
     }
     #[inline(always)]
-    unsafe fn load_bytes(_: Avx2, source: *const u8) -> Self {
+    unsafe fn load_bytes(_: Avx2<VL>, source: *const u8) -> Self {
         // SAFETY: the token proves AVX2; the caller promises 4 readable bytes.
         unsafe {
             let bytes = source.cast::<i32>().read_unaligned();
@@ -375,12 +421,16 @@ impl Lanes<Avx2, f64> for __m256d {
         }
     }
     #[inline(always)]
-    unsafe fn store(self, _: Avx2, target: *mut f64) {
+    unsafe fn store(self, _: Avx2<VL>, target: *mut f64) {
         // SAFETY: the token proves AVX2; the caller promises 4 writable elements.
         unsafe { _mm256_storeu_pd(target, self) }
     }
     #[inline(always)]
-    unsafe fn store_partial(self, _: Avx2, target: *mut f64, count: usize) {
+    unsafe fn store_partial(self, _: Avx2<VL>, target: *mut f64, count: usize) {
+        if VL {
+            // SAFETY: as for `f32`.
+            return unsafe { _mm256_mask_storeu_pd(target, first(count), self) };
+        }
         // SAFETY: as for `f32`, with `count < 4`.
         unsafe {
             let (mut rest, mut target) = (_mm256_castpd256_pd128(self), target);
@@ -394,57 +444,57 @@ impl Lanes<Avx2, f64> for __m256d {
         }
     }
     #[inline(always)]
-    fn add(self, _: Avx2, other: Self) -> Self {
+    fn add(self, _: Avx2<VL>, other: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_add_pd(self, other) }
     }
     #[inline(always)]
-    fn sub(self, _: Avx2, other: Self) -> Self {
+    fn sub(self, _: Avx2<VL>, other: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_sub_pd(self, other) }
     }
     #[inline(always)]
-    fn mul(self, _: Avx2, other: Self) -> Self {
+    fn mul(self, _: Avx2<VL>, other: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_mul_pd(self, other) }
     }
     #[inline(always)]
-    fn div(self, _: Avx2, other: Self) -> Self {
+    fn div(self, _: Avx2<VL>, other: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_div_pd(self, other) }
     }
     #[inline(always)]
-    fn sqrt(self, _: Avx2) -> Self {
+    fn sqrt(self, _: Avx2<VL>) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_sqrt_pd(self) }
     }
     #[inline(always)]
-    fn abs(self, _: Avx2) -> Self {
+    fn abs(self, _: Avx2<VL>) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_andnot_pd(_mm256_set1_pd(-0.0), self) }
     }
     #[inline(always)]
-    fn mul_add(self, _: Avx2, factor: Self, addend: Self) -> Self {
+    fn mul_add(self, _: Avx2<VL>, factor: Self, addend: Self) -> Self {
         // SAFETY: the token proves FMA.
         unsafe { _mm256_fmadd_pd(self, factor, addend) }
     }
     #[inline(always)]
-    fn select_greater(self, _: Avx2, other: Self, then: Self, otherwise: Self) -> Self {
+    fn select_greater(self, _: Avx2<VL>, other: Self, then: Self, otherwise: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_blendv_pd(otherwise, then, _mm256_cmp_pd::<_CMP_GT_OQ>(self, other)) }
     }
     #[inline(always)]
-    fn select_equal(self, _: Avx2, other: Self, then: Self, otherwise: Self) -> Self {
+    fn select_equal(self, _: Avx2<VL>, other: Self, then: Self, otherwise: Self) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_blendv_pd(otherwise, then, _mm256_cmp_pd::<_CMP_EQ_OQ>(self, other)) }
     }
     #[inline(always)]
-    fn low_bits_to_exponent(self, _: Avx2) -> Self {
+    fn low_bits_to_exponent(self, _: Avx2<VL>) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(self))) }
     }
     #[inline(always)]
-    fn exponent(self, _: Avx2) -> Self {
+    fn exponent(self, _: Avx2<VL>) -> Self {
         // An integer in the low bits of 2^52 is that number plus 2^52.
         // SAFETY: the token proves AVX2.
         unsafe {
@@ -456,7 +506,7 @@ impl Lanes<Avx2, f64> for __m256d {
         }
     }
     #[inline(always)]
-    fn significand(self, _: Avx2) -> Self {
+    fn significand(self, _: Avx2<VL>) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe {
             let fraction = _mm256_castsi256_pd(_mm256_set1_epi64x(0x000F_FFFF_FFFF_FFFF));
@@ -464,7 +514,7 @@ impl Lanes<Avx2, f64> for __m256d {
         }
     }
     #[inline(always)]
-    fn add_neighbours<const D: usize>(self, _: Avx2, other: Self) -> Self {
+    fn add_neighbours<const D: usize>(self, _: Avx2<VL>, other: Self) -> Self {
         const { assert!(D.is_power_of_two() && D <= 8) };
         // SAFETY: the token proves AVX2.
         unsafe {
@@ -478,12 +528,12 @@ impl Lanes<Avx2, f64> for __m256d {
         }
     }
     #[inline(always)]
-    fn interleave_halves(self, _: Avx2) -> Self {
+    fn interleave_halves(self, _: Avx2<VL>) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_permute4x64_pd::<0b11_01_10_00>(self) }
     }
     #[inline(always)]
-    fn reduce_sum(self, _: Avx2) -> f64 {
+    fn reduce_sum(self, _: Avx2<VL>) -> f64 {
         // SAFETY: the token proves AVX2.
         unsafe {
             let two = _mm_add_pd(_mm256_castpd256_pd128(self), _mm256_extractf128_pd::<1>(self));

@@ -1,5 +1,6 @@
 //! The AVX-512 token: 512-bit lanes, tails by mask.
 
+use super::avx2::Avx2;
 use super::{Isa, Kernel, Lanes, Level, Sealed, Tile, TileKernel};
 use std::arch::x86_64::*;
 
@@ -33,17 +34,18 @@ fn trampoline<K: Kernel>(isa: Avx512, kernel: K) -> K::Output {
     kernel.run(isa)
 }
 
-/// The mask of the first `count < 16` lanes.
+/// The mask of the first `count` of at most 16 lanes.
 #[inline(always)]
 fn first(count: usize) -> u16 {
-    debug_assert!(count < 16);
-    (1_u16 << count) - 1
+    debug_assert!(count <= 16);
+    ((1_u32 << count) - 1) as u16
 }
 
 impl Isa for Avx512 {
     const LEVEL: Level = Level::Avx512;
     const MASKS: bool = true;
     const PREFETCHES: bool = true;
+    const HALVES: bool = true;
     // 24 accumulators, 2 vectors of B and one broadcast of A: 27 of 32 registers, 14 loads for 24 multiply-adds.
     const GEMM_ROWS: usize = 12;
     const GEMM_VECTORS: usize = 2;
@@ -110,6 +112,25 @@ impl Isa for Avx512 {
             11 => self.vectorize(Tile::<K, 11, 2>(kernel)),
             12 => self.vectorize(Tile::<K, 12, 2>(kernel)),
             _ => unreachable!("a high GEMM tile of {rows} rows"),
+        }
+    }
+
+    fn half_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output {
+        let half = Avx2::<true>::from(self);
+        match rows {
+            1 => half.vectorize(Tile::<K, 1, 1>(kernel)),
+            2 => half.vectorize(Tile::<K, 2, 1>(kernel)),
+            3 => half.vectorize(Tile::<K, 3, 1>(kernel)),
+            4 => half.vectorize(Tile::<K, 4, 1>(kernel)),
+            5 => half.vectorize(Tile::<K, 5, 1>(kernel)),
+            6 => half.vectorize(Tile::<K, 6, 1>(kernel)),
+            7 => half.vectorize(Tile::<K, 7, 1>(kernel)),
+            8 => half.vectorize(Tile::<K, 8, 1>(kernel)),
+            9 => half.vectorize(Tile::<K, 9, 1>(kernel)),
+            10 => half.vectorize(Tile::<K, 10, 1>(kernel)),
+            11 => half.vectorize(Tile::<K, 11, 1>(kernel)),
+            12 => half.vectorize(Tile::<K, 12, 1>(kernel)),
+            _ => unreachable!("a tile of {rows} rows of half a vector"),
         }
     }
 

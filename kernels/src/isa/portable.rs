@@ -27,6 +27,7 @@ impl Isa for Portable {
     const LEVEL: Level = Level::Portable;
     const MASKS: bool = false;
     const PREFETCHES: bool = false;
+    const HALVES: bool = false;
     // 8 accumulators, 2 vectors of B, one broadcast of A and one product: 12 of SSE2's 16 registers.
     const GEMM_ROWS: usize = 4;
     const GEMM_VECTORS: usize = 2;
@@ -65,6 +66,10 @@ impl Isa for Portable {
 
     fn high_tile<K: TileKernel>(self, rows: usize, _: K) -> K::Output {
         unreachable!("a high GEMM tile of {rows} rows")
+    }
+
+    fn half_tile<K: TileKernel>(self, rows: usize, _: K) -> K::Output {
+        unreachable!("a tile of {rows} rows of half a vector")
     }
 
     fn whole_gemm_tile<K: TileKernel>(self, kernel: K) -> K::Output {
