@@ -3,9 +3,19 @@
 /// Cuts `count` into as few groups of at most `most` as possible, of nearly equal size: (first, size) of each.
 #[inline(always)]
 pub(crate) fn groups(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let number = count.div_ceil(most);
+    // A division takes as long as some steps of a small tile.
+    let number = match count {
+        0 => 0,
+        _ if count <= most => 1,
+        _ if count <= 2 * most => 2,
+        _ => count.div_ceil(most),
+    };
     // The first `longer` groups have one more than the others.
-    let (size, longer) = (count.checked_div(number).unwrap_or(0), count.checked_rem(number).unwrap_or(0));
+    let (size, longer) = match number {
+        0 | 1 => (count, 0),
+        2 => (count / 2, count % 2),
+        _ => (count / number, count % number),
+    };
     (0..number).map(move |i| (i * size + i.min(longer), size + usize::from(i < longer)))
 }
 
