@@ -347,8 +347,10 @@ enum Path {
 /// A side of C this short is served by at most two micro-tiles.
 const NARROW: usize = 16;
 /// Rows of micro-tiles beyond which a copy of B pays: where its block cannot stay in the second-level cache, where its rows share a set of
-/// the first-level cache, where its block fills more than a quarter of the second-level cache, and where that does not hold it.
-const REUSES: [usize; 4] = [1, 3, 24, 6];
+/// the first-level cache (at AVX-512; at AVX2, whose lower tiles ask twice as often for what comes from the second, beyond
+/// [`LOW_REUSES`]), where its block fills more than a quarter of the second-level cache, and where that does not hold it.
+const REUSES: [usize; 4] = [1, 12, 24, 6];
+const LOW_REUSES: usize = 3;
 /// The same at the level that unrolls its tiles, AVX2, where whole tiles of a copy take fewer instructions: where vectors of B cross cache
 /// lines and it fits the first-level cache, where they cross and the second-level cache holds it, where they do not cross and B fills
 /// at most a quarter of that, and where it fills more. Each of several threads that share rows is to have as many.
@@ -404,7 +406,7 @@ fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
     let each_reuses = |times: usize| tiles > times && (!shares_rows || tiles / parallel::current() > times);
     match bytes {
         _ if leaves_the_second_cache(b, depth) => tiles > REUSES[0],
-        _ if is_thrashing(b) => tiles > REUSES[1],
+        _ if is_thrashing(b) => tiles > if is_unrolled { LOW_REUSES } else { REUSES[1] },
         bytes if bytes > caches().second => tiles > REUSES[3],
         bytes if is_unrolled && crosses_lines::<S, T>(b) => {
             each_reuses(UNROLLED_REUSES[usize::from(bytes > caches().first)])
