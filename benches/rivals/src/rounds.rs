@@ -46,13 +46,25 @@ pub fn interleave<T: Number>(
                 rates.peak.push(multiply_add_peak::<T>(level, BATCH)?);
                 continue;
             };
-            // Wakes threads and brings operands back to the caches.
-            contestant.multiply(product);
+            warm_up(&**contestant, product);
             let seconds = contestant.time(calls[turn], product).as_secs_f64();
             rates.contestants[turn].push(calls[turn] as f64 * product.shape().operations() / seconds * 1e-9);
         }
     }
     Ok(rates)
+}
+
+/// Calls that wake threads and bring operands back to the caches.
+///
+/// On all threads they take a while: some virtual machines run a thread that wakes on the processor of the one that woke it, and
+/// see only after some milliseconds that another one is idle. Libraries whose threads spin keep their places.
+fn warm_up<T>(contestant: &dyn Contestant<T>, product: &mut Product<T>) {
+    const SETTLED: Duration = Duration::from_millis(20);
+    let start = Instant::now();
+    contestant.multiply(product);
+    while parallel::current() > 1 && start.elapsed() < SETTLED {
+        contestant.multiply(product);
+    }
 }
 
 /// The order of `count` turns: another one is first in each round, and every other round goes backwards, so that nobody
