@@ -19,7 +19,23 @@ pub fn is_amd() -> bool {
 
 /// Its family: 0x19 is Zen 3 and Zen 4.
 pub fn family() -> u32 {
-    let answer = ask(1, 0).eax;
-    let (base, extended) = (answer >> 8 & 0xf, answer >> 20 & 0xff);
+    decode_family(ask(1, 0).eax)
+}
+
+/// The family in the signature that leaf 1 begins with.
+fn decode_family(signature: u32) -> u32 {
+    let (base, extended) = (signature >> 8 & 0xf, signature >> 20 & 0xff);
     if base == 0xf { base + extended } else { base }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode_family;
+
+    #[test]
+    fn families_are_those_that_the_manuals_name() {
+        // Genoa, Milan, Turin, and Intel's Sapphire Rapids.
+        let signatures = [0x00a1_0f11, 0x00a0_0f11, 0x00b0_0f21, 0x0008_06f8];
+        assert_eq!(signatures.map(decode_family), [0x19, 0x19, 0x1a, 0x6]);
+    }
 }

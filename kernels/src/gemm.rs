@@ -270,7 +270,8 @@ fn product<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
             if is_small {
                 return product.run();
             }
-            product.divide(blocked_grain::<S, T>(along_rows, (m, k, n)));
+            let rows = tile_rows::<S, T>(product.operands.a, product.operands.b);
+            product.divide(blocked_grain::<S, T>(along_rows, rows, (m, k, n)));
         }
     }
 }
@@ -291,9 +292,9 @@ fn limited<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, limits: Limits)
     Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common: Common::Neither }.divide(step.into());
 }
 
-/// Rows or columns of C, in whole micro-tiles, that make a piece worth a thread.
-fn blocked_grain<S: Isa, T: Scalar>(along_rows: bool, (m, k, n): (usize, usize, usize)) -> Grain {
-    let (step, each) = if along_rows { (S::GEMM_ROWS, n * k) } else { (S::GEMM_VECTORS * T::Lanes::<S>::COUNT, m * k) };
+/// Rows or columns of C, in whole micro-tiles of `rows` rows, that make a piece worth a thread.
+fn blocked_grain<S: Isa, T: Scalar>(along_rows: bool, rows: usize, (m, k, n): (usize, usize, usize)) -> Grain {
+    let (step, each) = if along_rows { (rows, n * k) } else { (S::GEMM_VECTORS * T::Lanes::<S>::COUNT, m * k) };
     grain(each).multiple_of(step)
 }
 
@@ -347,10 +348,11 @@ enum Path {
 /// A side of C this short is served by at most two micro-tiles.
 const NARROW: usize = 16;
 /// Rows of micro-tiles beyond which a copy of B pays: where its block cannot stay in the second-level cache, where its rows share a set of
-/// the first-level cache (at AVX-512; at AVX2, whose lower tiles ask twice as often for what comes from the second, beyond
-/// [`LOW_REUSES`]), where its block fills more than a quarter of the second-level cache, and where that does not hold it.
+/// the first-level cache (of high tiles, as AVX-512 has; lower ones ask twice as often for what comes from the second: [`LOW_REUSES`]), where its block fills more than a quarter of the second-level cache, and where that does not hold it.
 const REUSES: [usize; 4] = [1, 12, 24, 6];
 const LOW_REUSES: usize = 3;
+/// Rows from which on a micro-tile is a high one.
+const HIGH: usize = 12;
 /// The same at the level that unrolls its tiles, AVX2, where whole tiles of a copy take fewer instructions: where vectors of B cross cache
 /// lines and it fits the first-level cache, where they cross and the second-level cache holds it, where they do not cross and B fills
 /// at most a quarter of that, and where it fills more. Each of several threads that share rows is to have as many.
@@ -397,7 +399,7 @@ fn blocked<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Path {
 /// Whether a copy of B pays, whose rows are adjacent.
 fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
     let (m, (k, n)) = (a.rows(), b.shape());
-    let tiles = m.div_ceil(tile_rows::<S, T>(a));
+    let tiles = m.div_ceil(tile_rows::<S, T>(a, b));
     let depth = Blocking::depth::<S, T>(k);
     let bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
     let is_unrolled = S::UNROLL > 1;
@@ -406,7 +408,7 @@ fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
     let each_reuses = |times: usize| tiles > times && (!shares_rows || tiles / parallel::current() > times);
     match bytes {
         _ if leaves_the_second_cache(b, depth) => tiles > REUSES[0],
-        _ if is_thrashing(b) => tiles > if is_unrolled { LOW_REUSES } else { REUSES[1] },
+        _ if is_thrashing(b) => tiles > if S::GEMM_ROWS >= HIGH { REUSES[1] } else { LOW_REUSES },
         bytes if bytes > caches().second => tiles > REUSES[3],
         bytes if is_unrolled && crosses_lines::<S, T>(b) => {
             each_reuses(UNROLLED_REUSES[usize::from(bytes > caches().first)])
@@ -427,8 +429,12 @@ fn packs_a<S: Isa, T: Scalar>(a: MatRef<'_, T>, n: usize) -> bool {
 
 /// Whether many rows, which lie whole pages apart, share each set of the first-level cache.
 fn is_thrashing<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
-    let row_bytes = matrix.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
-    matrix.rows() > 2 * caches().first_ways && row_bytes.is_multiple_of(4096)
+    matrix.rows() > 2 * caches().first_ways && are_pages_apart(matrix)
+}
+
+/// Whether the rows of a matrix lie whole pages apart.
+fn are_pages_apart<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
+    matrix.row_stride().unsigned_abs().wrapping_mul(size_of::<T>()).is_multiple_of(4096)
 }
 
 /// Whether some of the vectors that whole rows of the matrix are cut into lie in two cache lines.
@@ -460,9 +466,12 @@ fn is_far<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
 /// Rows of a micro-tile whose A is read where it lies: at most MR.
 ///
 /// Rows whole pages apart share one set of the first-level cache. There, a panel has no more rows than the set has lines, which is
-/// faster than a copy.
-fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>) -> usize {
-    if a.col_stride() == 1 && is_thrashing(a) { caches().first_ways.min(S::GEMM_ROWS) } else { S::GEMM_ROWS }
+/// faster than a copy. Where all rows are one panel, it is cut only if it is much higher (12 x 3072 x 256 went to 1.4 times its speed), and
+/// B, which is then read twice, stays near.
+fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> usize {
+    let ways = caches().first_ways;
+    let is_high = a.rows() > 2 * ways || a.rows() > ways + 2 && !is_thrashing(b);
+    if a.col_stride() == 1 && is_high && are_pages_apart(a) { ways.min(S::GEMM_ROWS) } else { S::GEMM_ROWS }
 }
 
 /// The part of `matrix` that starts at (`row`, `col`) and has `rows` x `cols` elements.

@@ -1,7 +1,8 @@
 //! The lane vocabulary: what a kernel may ask of a processor.
 //!
 //! A kernel is written once, generic over a token `S: Isa`. The token is a zero-sized proof that the processor has the
-//! instructions of its [`Level`]: only [`crate::dispatch`] makes one, after it has asked the processor. Each lane
+//! instructions of its [`Level`]: only [`crate::dispatch`] makes one, after it has asked the processor,
+//! or a wider one proves its half. Each lane
 //! operation takes the token, so that none can be reached without that proof.
 //!
 //! Rust compiles an intrinsic to one instruction only inside a function that carries the matching `#[target_feature]`.
@@ -334,7 +335,7 @@ pub trait Lanes<S: Isa, T: Scalar>: Copy {
     /// `target` is valid for writes of `COUNT` elements.
     unsafe fn store(self, isa: S, target: *mut T);
 
-    /// Writes the first `count < COUNT` lanes to `target`.
+    /// Writes the first `count < COUNT` lanes to `target`; all of them are written by [`Lanes::store`].
     ///
     /// # Safety
     /// `target` is valid for writes of `count` elements.

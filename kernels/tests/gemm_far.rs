@@ -1,16 +1,19 @@
 //! Products of operands that fill more than the caches that are near: what is asked for ahead changes no result.
 
+mod support;
+
 use lanegrad_kernels::caches::caches;
 use lanegrad_kernels::dispatch::{dispatch_at, supported};
 use lanegrad_kernels::gemm::Gemm;
 use lanegrad_kernels::isa::Scalar;
 use lanegrad_kernels::parallel::Threads;
 use lanegrad_kernels::{MatMut, MatRef};
+use support::uniform;
 
 /// Bytes beyond which this test would take too long.
 const MOST_BYTES: usize = 64 << 20;
 
-/// Which operand lies far out, of how many elements, and the extents of the product.
+/// Extents of products, of which an operand or more lie far out.
 fn shapes<T: Scalar>() -> Vec<(usize, usize, usize)> {
     let more_than = |bytes: usize, each: usize| bytes / size_of::<T>() / each + 3;
     let second = caches().second;
@@ -24,12 +27,16 @@ fn shapes<T: Scalar>() -> Vec<(usize, usize, usize)> {
         (more_than(second, 100), 100, 64),
         (more_than(second, 70), 70, 20),
         (more_than(second, 17), 17, 35),
+        (more_than(second, 20), 20, 13),
+        (more_than(second, 16), 16, 8),
         (more_than(second, 600), 600, 33),
     ];
     if third <= MOST_BYTES {
         // Two columns in a vector, dot products, and multiples of rows.
         shapes.extend([
             (more_than(third, 200), 200, 10),
+            (more_than(third, 700), 700, 10),
+            (more_than(third, 4500), 4500, 9),
             (more_than(third, 90), 90, 5),
             (more_than(third, 300), 300, 1),
             (1, more_than(third, 600), 600),
@@ -87,6 +94,55 @@ fn far_operands_give_exact_products<T: Scalar>() {
             }
         }
     }
+}
+
+/// Compares each far product with products of parts of it that are near: some rows of A, or some columns of B.
+fn far_products_have_the_bits_of_near_ones<T: Scalar>() {
+    let alone = Threads::new(1).unwrap();
+    let (alpha, beta) = (T::from_f64(1.25), T::from_f64(-0.5));
+    for (m, k, n) in shapes::<T>() {
+        let (a, b, old) = (uniform::<T>(1, m * k), uniform::<T>(2, k * n), uniform::<T>(3, m * n));
+        let (high, wide) = if m > 64 { (50, n) } else { (m, 600) };
+        for level in supported() {
+            let product = |c: &mut [T], (i, rows): (usize, usize), (j, cols): (usize, usize)| {
+                let a = MatRef::row_major(&a[i * k..][..rows * k], rows, k).unwrap();
+                let b = MatRef::with_strides(&b, j, k, cols, n as isize, 1).unwrap();
+                let c = MatMut::with_strides(c, i * n + j, rows, cols, n as isize, 1).unwrap();
+                let product = Gemm::new(alpha, a, b, beta, c).unwrap();
+                alone.run(|| dispatch_at(level, product)).unwrap();
+            };
+            let mut whole = old.clone();
+            product(&mut whole, (0, m), (0, n));
+            let mut parts = old.clone();
+            for i in (0..m).step_by(high) {
+                for j in (0..n).step_by(wide) {
+                    // The last part overlaps the one before it, so that none is of another shape.
+                    let (i, j) = (i.min(m - high.min(m)), j.min(n - wide.min(n)));
+                    restore(&mut parts, &old, (i, high.min(m)), (j, wide.min(n)), n);
+                    product(&mut parts, (i, high.min(m)), (j, wide.min(n)));
+                }
+            }
+            let differing = whole.iter().zip(&parts).position(|(whole, part)| whole != part);
+            assert_eq!(differing, None, "{level} {m} x {k} x {n}");
+        }
+    }
+}
+
+/// Puts back what a part of C was.
+fn restore<T: Scalar>(c: &mut [T], old: &[T], (i, rows): (usize, usize), (j, cols): (usize, usize), n: usize) {
+    for row in i..i + rows {
+        c[row * n + j..][..cols].copy_from_slice(&old[row * n + j..][..cols]);
+    }
+}
+
+#[test]
+fn far_products_have_the_bits_of_near_ones_in_f32() {
+    far_products_have_the_bits_of_near_ones::<f32>();
+}
+
+#[test]
+fn far_products_have_the_bits_of_near_ones_in_f64() {
+    far_products_have_the_bits_of_near_ones::<f64>();
 }
 
 #[test]

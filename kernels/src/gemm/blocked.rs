@@ -211,7 +211,7 @@ fn macro_kernel<S: Isa, T: Scalar>(
         BlockOfA::Streamed(view) => {
             let few = FEW_TILES * S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
             let asks = view.col_stride() == 1 && b.view.cols() <= few && bytes(view) > caches().second;
-            for (i, height) in groups(rows_of_c, tile_rows::<S, T>(view)) {
+            for (i, height) in groups(rows_of_c, tile_rows::<S, T>(view, b.view)) {
                 let next = if asks { view.row_stride().wrapping_mul(height as isize) } else { 0 };
                 tiles(i, height, panel_of(view, i), next);
             }
@@ -241,9 +241,11 @@ fn row_of_tiles<S: Isa, T: Scalar>(
     let n = c.cols();
     if b.streamed > 0 {
         let stride = b.view.row_stride();
-        // Only a tile as wide as any asks for the next rows.
-        let is_last = b.streamed == n && (next.a == 0 || n > S::GEMM_VECTORS * T::Lanes::<S>::COUNT);
-        let whole = b.streamed - if is_last { halved::<S, T>(n, c) } else { 0 };
+        // Only a tile as wide as any asks for the next rows, and one that is halved might be the only one.
+        let lanes = T::Lanes::<S>::COUNT;
+        let only_asks = next.a != 0 && n > lanes && n <= S::GEMM_VECTORS * lanes;
+        let may_halve = b.streamed == n && !only_asks;
+        let whole = b.streamed - if may_halve { halved::<S, T>(c) } else { 0 };
         tiles::<S, T, false>(isa, tile, (b.view.element(0, 0), stride), first, 0..whole, next, c);
         if whole < b.streamed {
             half_tile(isa, tile, (b.view.element(0, whole), stride), (first, whole), c);
@@ -316,14 +318,15 @@ pub(super) fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
     }
 }
 
-/// Columns at the end of `cols` that are a tile of half a vector: where a whole one would be filled to no more than that, and takes
-/// twice as long.
+/// Columns at the end of C that are a tile of half a vector: where a whole one would be filled to no more than that, and takes twice
+/// as long. Few rows are better off with those columns in the tile before, if that is not as wide as any: their sums wait for each other.
 #[inline(always)]
-pub(super) fn halved<S: Isa, T: Scalar>(cols: usize, c: &MatMut<'_, T>) -> usize {
+pub(super) fn halved<S: Isa, T: Scalar>(c: &MatMut<'_, T>) -> usize {
     let lanes = T::Lanes::<S>::COUNT;
-    let rest = cols % lanes;
+    let rest = c.cols() % lanes;
     let is_half = S::HALVES && rest > 0 && rest <= lanes / 2;
-    if is_half && c.col_stride() == 1 && is_half_as_wide() { rest } else { 0 }
+    let pays = is_half && (c.rows() >= S::WIDE_VECTORS.len() || c.cols() % (S::GEMM_VECTORS * lanes) == rest);
+    if pays && c.col_stride() == 1 && is_half_as_wide() { rest } else { 0 }
 }
 
 /// The tile of the last columns, from `j` on, at most half a vector, of the rows of C from `first` on that `tile` is for. Whoever calls it
@@ -383,6 +386,7 @@ fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, asks: u8) {
 /// Computes a high tile as wide as any, whose A is not across, and asks for what is read next. A cut one leaves no register for
 /// that at the level that unrolls its tiles, AVX2.
 fn compute_asking<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, asks: u8) {
+    debug_assert!(!is_cut || asks == NEXT_A);
     #[allow(clippy::collapsible_if)]
     if const { S::UNROLL == 1 } {
         if is_cut {
@@ -403,6 +407,7 @@ const MAX_TILE: usize = 12 * 2 * MAX_LANES;
 #[inline(never)]
 fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, asks: u8, c: MatMut<'_, T>) {
     super::through_copy(c, tile.beta, &mut [T::ZERO; MAX_TILE], |c, c_stride| {
-        compute(isa, &Tile { c, c_stride, ..*tile }, is_cut, asks);
+        // What lies beside the copy is not what comes next.
+        compute(isa, &Tile { c, c_stride, ahead: Ahead::Nothing, ..*tile }, is_cut, asks);
     });
 }

@@ -43,16 +43,15 @@ impl<S: Isa, T: Scalar> Divide for ColumnProduct<'_, S, T> {
     }
 
     fn run(self) {
-        let Self { isa, mut operands, column, is_far } = self;
-        let dots = Dots { operands: &mut operands, column };
-        // As many rows as a vector, or half of one, has lanes, so that the sums of all are one vector.
-        match (T::Lanes::<S>::COUNT.min(MAX_ROWS), is_far) {
-            (8, false) => isa.vectorize(Rows::<T, 8, false>(dots)),
-            (8, true) => isa.vectorize(Rows::<T, 8, true>(dots)),
-            (4, false) => isa.vectorize(Rows::<T, 4, false>(dots)),
-            (4, true) => isa.vectorize(Rows::<T, 4, true>(dots)),
-            (_, false) => isa.vectorize(Rows::<T, 2, false>(dots)),
-            (_, true) => isa.vectorize(Rows::<T, 2, true>(dots)),
+        let Self { isa, operands, column, is_far } = self;
+        let dots = Dots { operands: &operands, column };
+        // As many rows as a vector, or half of one, has lanes, so that the sums of all are one vector. Only those are compiled.
+        if const { T::Lanes::<S>::COUNT >= MAX_ROWS } {
+            dots.run::<S, MAX_ROWS>(isa, is_far);
+        } else if const { T::Lanes::<S>::COUNT == 4 } {
+            dots.run::<S, 4>(isa, is_far);
+        } else {
+            dots.run::<S, 2>(isa, is_far);
         }
         let Operands { c, epilogue, .. } = operands;
         epilogue.apply(isa, c);
@@ -61,7 +60,7 @@ impl<S: Isa, T: Scalar> Divide for ColumnProduct<'_, S, T> {
 
 /// C <- alpha A B + beta C, where `column` is B.
 struct Dots<'o, 'a, T> {
-    operands: &'o mut Operands<'a, T>,
+    operands: &'o Operands<'a, T>,
     column: &'a [T],
 }
 
@@ -85,6 +84,18 @@ impl<T: Scalar, const R: usize, const FAR: bool> Kernel for Rows<'_, '_, T, R, F
 }
 
 impl<T: Scalar> Dots<'_, '_, T> {
+    /// All elements of C, `R` at a time.
+    fn run<S: Isa, const R: usize>(self, isa: S, is_far: bool) {
+        // Apart, so that what asks where nothing comes is not compiled.
+        #[allow(clippy::collapsible_if)]
+        if S::PREFETCHES {
+            if is_far {
+                return isa.vectorize(Rows::<T, R, true>(self));
+            }
+        }
+        isa.vectorize(Rows::<T, R, false>(self));
+    }
+
     /// `R` elements of C from `first` on. An element's bits do not depend on what the others are.
     #[inline(always)]
     fn rows<S: Isa, const R: usize, const FAR: bool>(&self, isa: S, first: usize) {

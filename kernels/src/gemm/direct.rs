@@ -36,8 +36,8 @@ pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
     let Operands { alpha, a, b, beta, ref mut c, epilogue } = *operands;
     let (m, n) = c.shape();
     let mut tile = Tile::first_of(c, alpha, beta, a.cols());
-    let whole = n - halved::<S, T>(n, c);
-    for (i, rows) in groups(m, tile_rows::<S, T>(a)) {
+    let whole = n - halved::<S, T>(c);
+    for (i, rows) in groups(m, tile_rows::<S, T>(a, b)) {
         (tile.rows, tile.a) = (rows, panel_of(a, i));
         tiles::<S, T, false>(isa, &mut tile, (b.element(0, 0), b.row_stride()), i, 0..whole, Next::NEAR, c);
         if whole < n {

@@ -29,9 +29,9 @@ pub(super) struct Tile<T> {
     pub a: PanelOfA<T>,
     pub b: *const T,
     pub b_stride: isize,
-    /// How far from each row of B that of the next tile lies, if that is to be asked for; else 0.
+    /// How far from each row of B that of the next tile lies: for a kernel that asks for [`NEXT_B`].
     pub b_next: isize,
-    /// How far from each row of A the one lies that comes in its place, if that is to be asked for; else 0.
+    /// How far from each row of A the one lies that comes in its place: for a kernel that asks for [`NEXT_A`].
     pub a_next: isize,
     pub alpha: T,
     pub beta: T,

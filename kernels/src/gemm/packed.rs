@@ -119,6 +119,6 @@ impl<T: Scalar> Kernel for PackedProduct<'_, T> {
         if m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD {
             return product.run();
         }
-        crate::parallel::divide(product, super::blocked_grain::<S, T>(along_rows, (m, k, n)));
+        crate::parallel::divide(product, super::blocked_grain::<S, T>(along_rows, S::GEMM_ROWS, (m, k, n)));
     }
 }

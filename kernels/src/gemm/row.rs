@@ -61,7 +61,7 @@ impl<S: Isa, T: Scalar> Divide for RowProduct<'_, S, T> {
                 let width = block.min(b.cols() - first);
                 let sums = &mut scratch[..width];
                 let rows = b.split_cols(first).1.split_cols(width).0;
-                if is_far {
+                if S::PREFETCHES && is_far {
                     isa.vectorize(Multiples::<T, true> { factors: a, rows, sums });
                 } else {
                     isa.vectorize(Multiples::<T, false> { factors: a, rows, sums });

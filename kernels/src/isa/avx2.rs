@@ -1,10 +1,11 @@
-//! The AVX2 + FMA token: 256-bit lanes, tails by masked loads and through a buffer for stores.
+//! The AVX2 + FMA token: 256-bit lanes, tails by masked loads and in pieces for stores; or, where there is AVX-512, by masks.
 
 use super::avx512::Avx512;
 use super::{Isa, Kernel, Lanes, Level, Sealed, Tile, TileKernel};
 use std::arch::x86_64::*;
 
-/// Proof that the processor has AVX2 and FMA, and AVX-512 F and VL too if `VL`: masks in registers of their own, and 32 of these.
+/// Proof that the processor has AVX2 and FMA, and AVX-512 F and VL too if `VL`: masks in registers of their own, and 32 of the others.
+/// Such a token is half of an [`Avx512`]: what is here of shapes of tiles is not for it.
 ///
 /// Every `unsafe` block of this file that calls an intrinsic rests on that proof: a token exists only where
 /// [`Avx2::detect`] or [`Avx512::detect`] has seen the features. What a load or a store needs beyond it stands at the block.
@@ -21,8 +22,10 @@ impl Avx2<false> {
     }
 }
 
-impl From<Avx512> for Avx2<true> {
-    fn from(_: Avx512) -> Self {
+impl Avx2<true> {
+    /// What AVX-512 proves of half its width.
+    #[inline(always)]
+    pub(super) fn half(_: Avx512) -> Self {
         Self { _proof: () }
     }
 }
@@ -35,6 +38,7 @@ fn trampoline<const VL: bool, K: Kernel>(isa: Avx2<VL>, kernel: K) -> K::Output 
     kernel.run(isa)
 }
 
+/// Apart, since a disassembly knows a trampoline by its name.
 mod vl {
     use super::{Avx2, Kernel};
 
@@ -52,14 +56,14 @@ fn first(count: usize) -> u8 {
     ((1_u16 << count) - 1) as u8
 }
 
-/// Set bits in the first `count < 8` of eight 32-bit lanes.
+/// Set bits in the first `count <= 8` of eight 32-bit lanes.
 #[inline(always)]
 fn first_of_eight<const VL: bool>(_: Avx2<VL>, count: usize) -> __m256i {
     // SAFETY: the token proves AVX2.
     unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
 }
 
-/// Set bits in the first `count < 4` of four 64-bit lanes.
+/// Set bits in the first `count <= 4` of four 64-bit lanes.
 #[inline(always)]
 fn first_of_four<const VL: bool>(_: Avx2<VL>, count: usize) -> __m256i {
     // SAFETY: the token proves AVX2.

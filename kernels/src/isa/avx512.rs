@@ -116,7 +116,7 @@ impl Isa for Avx512 {
     }
 
     fn half_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output {
-        let half = Avx2::<true>::from(self);
+        let half = Avx2::half(self);
         match rows {
             1 => half.vectorize(Tile::<K, 1, 1>(kernel)),
             2 => half.vectorize(Tile::<K, 2, 1>(kernel)),

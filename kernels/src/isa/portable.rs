@@ -150,7 +150,7 @@ impl Lanes<Portable, f32> for f32x4 {
     #[inline(always)]
     unsafe fn load_partial(_: Portable, source: *const f32, count: usize) -> Self {
         let mut buffer = [0.0; 4];
-        // SAFETY: the caller promises `count < 4` readable elements; `buffer` has room for them and is disjoint.
+        // SAFETY: the caller promises `count <= 4` readable elements; `buffer` has room for them and is disjoint.
         unsafe { std::ptr::copy_nonoverlapping(source, buffer.as_mut_ptr(), count) };
         Self::from(buffer)
     }
@@ -270,7 +270,7 @@ impl Lanes<Portable, f64> for f64x2 {
     #[inline(always)]
     unsafe fn load_partial(_: Portable, source: *const f64, count: usize) -> Self {
         let mut buffer = [0.0; 2];
-        // SAFETY: the caller promises `count < 2` readable elements; `buffer` has room for them and is disjoint.
+        // SAFETY: the caller promises `count <= 2` readable elements; `buffer` has room for them and is disjoint.
         unsafe { std::ptr::copy_nonoverlapping(source, buffer.as_mut_ptr(), count) };
         Self::from(buffer)
     }
