@@ -458,9 +458,10 @@ fn bytes<T: Scalar>(matrix: MatRef<'_, T>) -> usize {
 }
 
 /// Whether a matrix that is read once, row after row, lies so far out that its rows are asked for while those before them are used: it
-/// fills more than a quarter of the third-level cache, which others share. A processor foresees what comes from nearer.
-fn is_far<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
-    bytes(matrix) > (caches().third / 4).max(caches().second)
+/// fills more than a `share` of the third-level cache, which others use, too. A processor foresees what comes from nearer, and a
+/// kernel that does little with a number has no time to ask for it.
+fn is_far<T: Scalar>(matrix: MatRef<'_, T>, share: usize) -> bool {
+    bytes(matrix) > (caches().third / share).max(caches().second)
 }
 
 /// Rows of a micro-tile whose A is read where it lies: at most MR.

@@ -10,7 +10,7 @@ const MAX_ROWS: usize = MAX_LANES / 2;
 
 /// C <- epilogue(alpha A B + beta C), where A's rows are adjacent along the depth and B has one column.
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: Grain) {
-    let is_far = super::is_far(operands.a);
+    let is_far = super::is_far(operands.a, 4);
     let column = operands.b.transposed();
     if column.col_stride() == 1 {
         let column = column.row(0);

@@ -46,7 +46,7 @@ pub(super) fn pays<S: Isa, T: Scalar>(n: usize, k: usize) -> bool {
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: Grain) {
     let rows = operands.a.rows();
     let grain = if rows > grain.items() { grain.at_least(rows.div_ceil(parallel::current())) } else { grain };
-    let is_far = super::is_far(operands.a);
+    let is_far = super::is_far(operands.a, 8);
     parallel::divide(NarrowProduct { isa, operands, is_far }, grain);
 }
 

@@ -30,7 +30,7 @@ pub(super) fn pays<T: Scalar>(b: MatRef<'_, T>) -> bool {
 
 /// C <- epilogue(alpha A B + beta C), where A and C have one row and B's columns are adjacent.
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: Grain) {
-    let is_far = super::is_far(operands.b);
+    let is_far = super::is_far(operands.b, 4);
     parallel::divide(RowProduct { isa, operands, is_far }, grain);
 }
 
