@@ -348,15 +348,16 @@ enum Path {
 /// A side of C this short is served by at most two micro-tiles.
 const NARROW: usize = 16;
 /// Rows of micro-tiles beyond which a copy of B pays: where its block cannot stay in the second-level cache, where its rows share a set of
-/// the first-level cache (of high tiles, as AVX-512 has; lower ones ask twice as often for what comes from the second: [`LOW_REUSES`]), where its block fills more than a quarter of the second-level cache, and where that does not hold it.
+/// the first-level cache, where its block fills more than a quarter of the second-level cache, and where that does not hold it.
 const REUSES: [usize; 4] = [1, 12, 24, 6];
-const LOW_REUSES: usize = 3;
-/// Rows from which on a micro-tile is a high one.
-const HIGH: usize = 12;
 /// The same at the level that unrolls its tiles, AVX2, where whole tiles of a copy take fewer instructions: where vectors of B cross cache
 /// lines and it fits the first-level cache, where they cross and the second-level cache holds it, where they do not cross and B fills
 /// at most a quarter of that, and where it fills more. Each of several threads that share rows is to have as many.
 const UNROLLED_REUSES: [usize; 4] = [24, 12, 64, 20];
+/// The same where rows of B share a set and tiles are lower than AVX-512's: they ask twice as often for what comes from the second-level cache.
+const LOW_REUSES: usize = 3;
+/// Rows of a micro-tile that is not low.
+const HIGH: usize = 12;
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
 /// Columns of C, and elements of a row of A, from which on an A whose rows are adjacent along the depth pays for a copy, too, at the

@@ -288,7 +288,7 @@ pub(super) fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
         let is_cut = !PACKED && !cols.is_multiple_of(lanes);
         tile.cols = cols;
         tile.c = c.element(first, j);
-        tile.next = match tile.ahead {
+        tile.c_next = match tile.ahead {
             Ahead::Rows => c.element(first + tile.rows, j),
             _ if j + cols < n => c.element(first, j + cols),
             _ => c.element(first + tile.rows, 0),
@@ -341,7 +341,7 @@ pub(super) fn half_tile<S: Isa, T: Scalar>(
     debug_assert!(c.cols() - j <= T::Lanes::<S>::COUNT / 2 && first + tile.rows <= c.rows());
     tile.cols = c.cols() - j;
     tile.c = c.element(first, j);
-    tile.next = c.element(first + tile.rows, if tile.ahead == Ahead::Rows { j } else { 0 });
+    tile.c_next = c.element(first + tile.rows, if tile.ahead == Ahead::Rows { j } else { 0 });
     (tile.b, tile.b_stride) = (b, b_stride);
     // Apart, so that no level compiles what it has not.
     if S::HALVES {

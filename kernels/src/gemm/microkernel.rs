@@ -39,7 +39,7 @@ pub(super) struct Tile<T> {
     pub c: *mut T,
     pub c_stride: isize,
     /// The first element of the tile of C that is asked for.
-    pub next: *const T,
+    pub c_next: *const T,
     /// What of a C that lies far out is asked for while a tile is computed.
     pub ahead: Ahead,
     /// Rows of C, and columns: more than all vectors but the last have, and at most as many as all have.
@@ -157,7 +157,7 @@ impl<T: Scalar> Tile<T> {
             beta,
             c: first,
             c_stride,
-            next: first,
+            c_next: first,
             ahead,
             rows: 0,
             cols: 0,
@@ -185,7 +185,7 @@ impl<T: Scalar> Tile<T> {
     fn prefetch_next<S: Isa, const ROWS: usize, const VECTORS: usize>(&self, isa: S) {
         let lines = |ask: fn(S, *const T)| {
             for i in 0..ROWS {
-                let line = self.next.wrapping_offset(i as isize * self.c_stride);
+                let line = self.c_next.wrapping_offset(i as isize * self.c_stride);
                 for v in 0..VECTORS {
                     ask(isa, line.wrapping_add(v * T::Lanes::<S>::COUNT));
                 }
