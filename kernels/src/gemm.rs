@@ -8,6 +8,7 @@
 //!   there are so few rows that each of its elements is used in one micro-tile only.
 //! * **direct**: a small product, tile by tile where it lies; its elements have the bits that the blocked way would give them.
 //! * **narrow**: a few columns and a long depth. The vectors lie along the depth, two columns in each.
+//! * **row**: one row times a large B: multiples of B's rows.
 //! * **column**: one column: dot products.
 //!
 //! A small C with a very long depth is the sum of such products of parts of it (`deep`).
@@ -18,6 +19,7 @@
 //! The semantics are those of BLAS: with `beta` zero C is not read; with `alpha` zero, or a depth of zero, C is scaled and A
 //! and B are not read; otherwise no factor is skipped, so a NaN in A or B reaches every element of C that depends on it.
 
+mod across;
 mod batch;
 mod blocked;
 mod blocking;
@@ -354,7 +356,7 @@ const REUSES: [usize; 4] = [1, 12, 24, 6];
 /// lines and it fits the first-level cache, where they cross and the second-level cache holds it, where they do not cross and B fills
 /// at most a quarter of that, and where it fills more. Each of several threads that share rows is to have as many.
 const UNROLLED_REUSES: [usize; 4] = [24, 12, 64, 20];
-/// The same where rows of B share a set and tiles are lower than AVX-512's: they ask twice as often for what comes from the second-level cache.
+/// The same where rows of B share a set and tiles are lower than AVX-512's: they need twice as much from the second-level cache.
 const LOW_REUSES: usize = 3;
 /// Rows of a micro-tile that is not low.
 const HIGH: usize = 12;
@@ -458,9 +460,9 @@ fn bytes<T: Scalar>(matrix: MatRef<'_, T>) -> usize {
     matrix.rows().saturating_mul(matrix.cols()).saturating_mul(size_of::<T>())
 }
 
-/// Whether a matrix that is read once, row after row, lies so far out that its rows are asked for while those before them are used: it
-/// fills more than a `share` of the third-level cache, which others use, too. A processor foresees what comes from nearer, and a
-/// kernel that does little with a number has no time to ask for it.
+/// Whether a matrix that is read once, row after row, lies so far out that its rows are prefetched while those before them are used:
+/// it fills more than a `share`th of the third-level cache, which others use, too. A processor foresees what comes from nearer, and
+/// a kernel that does little with a number has no time to prefetch it.
 fn is_far<T: Scalar>(matrix: MatRef<'_, T>, share: usize) -> bool {
     bytes(matrix) > (caches().third / share).max(caches().second)
 }

@@ -96,7 +96,7 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     const LEVEL: Level;
     /// Whether [`Lanes::load_partial`] is one masked instruction, fit for an inner loop.
     const MASKS: bool;
-    /// Whether what is asked for ahead comes: [`Isa::prefetch`] is an instruction.
+    /// Whether [`Isa::prefetch`] is an instruction.
     const PREFETCHES: bool;
     /// Whether there are lanes of half the width, which a core of that width computes in half the time.
     const HALVES: bool;

@@ -114,16 +114,16 @@ fn tiles_stay_in_registers_and_everything_is_inlined() {
     let functions = assembly();
     let trampolines: Vec<&Function> = functions.iter().filter(|f| f.name.contains("::trampoline::<")).collect();
     // Per level: 24, 12 and 8 GEMM tiles of two types, for an A that is across or not, and again for a last vector that is cut
-    // where there are masks; 8 and 2 of them that ask for A, 8 again for cut ones, and as many that ask for B; 12 of half a
-    // vector; one of dense panels for each A; 4 wide tiles and 8 bands of pairs of columns, of which as many are far where there is a
-    // prefetch, of two types; 10, 10 and 8 tiles of dot products and as many gradient tiles of f32 on floats and bytes; the GEMM's
+    // where there are masks; 8 and 2 of them that prefetch A, 8 again for cut ones, and as many that prefetch B; 12 of half a
+    // vector; one of dense panels for each A; 4 wide tiles and 8 bands of pairs of columns, of which as many prefetch where there is a
+    // way to, of two types; 10, 10 and 8 tiles of dot products and as many gradient tiles of f32 on floats and bytes; the GEMM's
     // tiles for convolutions of f32.
     for (kernel, wanted) in [
         ("MicroKernel", 8 * (24 + 12) + 4 * 8 + 6 * 8 + 4 * 2 + 4 * 12),
         ("DenseKernel", 2 * 3 * 2),
         ("WideKernel", 2 * 3 * 4),
         ("PairBand", 2 * 3 * 8),
-        ("FarBand", 2 * 2 * 8),
+        ("PrefetchingBand", 2 * 2 * 8),
         ("WholeVectors", 2 * 28),
         ("GradientTile", 2 * 28),
         ("Contraction", 44),
@@ -160,7 +160,7 @@ fn check_updates(trampolines: &[&Function]) {
 /// The inner loop holds a whole number of steps of `products` multiplications each, and no vector goes to the stack.
 fn check_tile(kernel: &str, function: &Function, products: usize) {
     let count = |inner: &[String]| inner.iter().filter(|line| multiplies(line)).count();
-    if !["PairBand", "FarBand"].contains(&kernel) {
+    if !["PairBand", "PrefetchingBand"].contains(&kernel) {
         let inner = function.first_loop();
         let steps = count(inner);
         assert!(

@@ -1,4 +1,4 @@
-//! Products of operands that fill more than the caches that are near: what is asked for ahead changes no result.
+//! Products of operands that fill more than the caches that are near: what is prefetched changes no result.
 
 mod support;
 

@@ -3,7 +3,7 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
-use super::microkernel::{Ahead, DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, Tile, WideKernel};
+use super::microkernel::{DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, PrefetchC, Tile, WideKernel};
 use super::pack;
 use super::{Operands, bytes, part, tile_rows};
 use crate::caches::caches;
@@ -60,7 +60,7 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
         let Operands { alpha, a, b, beta, mut c, epilogue } = operands;
         let (m, n) = c.shape();
         let k = a.cols();
-        let asks_for_b = !pack_b && bytes(b) > caches().second;
+        let prefetches_b = !pack_b && bytes(b) > caches().second;
         // What is read once need not stay near.
         let block_cols = if pack_b || m > S::GEMM_ROWS { blocking.equal_cols::<S, T>(n) } else { n };
         for i in (0..m).step_by(blocking.rows) {
@@ -92,7 +92,7 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
                             if streamed < cols {
                                 pack::pack_b(isa, view.split_cols(streamed).1, b_packed);
                             }
-                            let next = match asks_for_b {
+                            let next = match prefetches_b {
                                 false => 0,
                                 true if j + cols < n => cols as isize,
                                 true => b.row_stride().wrapping_mul(depth as isize).wrapping_sub(j as isize),
@@ -159,7 +159,7 @@ enum BlockOfA<'a, T> {
     Packed(&'a [T]),
 }
 
-/// How far from what a tile reads of A and of B what is read next lies, if that is to be asked for; else 0.
+/// How far from what a tile reads of A and of B what is read next lies, if that is to be prefetched; else 0.
 #[derive(Clone, Copy)]
 pub(super) struct Next {
     /// The rows of A that come in the place of these.
@@ -169,7 +169,7 @@ pub(super) struct Next {
 }
 
 impl Next {
-    /// What is near needs no asking.
+    /// What is near needs no prefetching.
     pub const NEAR: Self = Self { a: 0, b: 0 };
 }
 
@@ -178,11 +178,11 @@ struct BlockOfB<'a, T> {
     packed: &'a [T],
     streamed: usize,
     view: MatRef<'a, T>,
-    /// How far from it the block that comes next lies, if that is to be asked for; else 0.
+    /// How far from it the block that comes next lies, if that is to be prefetched; else 0.
     next: isize,
 }
 
-/// The most tiles of a row of C whose rows of A are asked for ahead; what more tiles share is worth waiting for.
+/// The most tiles of a row of C whose rows of A are prefetched; what more tiles share is worth waiting for.
 const FEW_TILES: usize = 16;
 
 /// C <- epilogue(alpha A B + beta C) for one block: the loops over micropanels of A, then of B.
@@ -210,9 +210,9 @@ fn macro_kernel<S: Isa, T: Scalar>(
     match a {
         BlockOfA::Streamed(view) => {
             let few = FEW_TILES * S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
-            let asks = view.col_stride() == 1 && b.view.cols() <= few && bytes(view) > caches().second;
+            let prefetch = view.col_stride() == 1 && b.view.cols() <= few && bytes(view) > caches().second;
             for (i, height) in groups(rows_of_c, tile_rows::<S, T>(view, b.view)) {
-                let next = if asks { view.row_stride().wrapping_mul(height as isize) } else { 0 };
+                let next = if prefetch { view.row_stride().wrapping_mul(height as isize) } else { 0 };
                 tiles(i, height, panel_of(view, i), next);
             }
         }
@@ -241,10 +241,10 @@ fn row_of_tiles<S: Isa, T: Scalar>(
     let n = c.cols();
     if b.streamed > 0 {
         let stride = b.view.row_stride();
-        // Only a tile as wide as any asks for the next rows, and one that is halved might be the only one.
+        // Only a tile as wide as any prefetches the next rows, and one that is halved might be the only one.
         let lanes = T::Lanes::<S>::COUNT;
-        let only_asks = next.a != 0 && n > lanes && n <= S::GEMM_VECTORS * lanes;
-        let may_halve = b.streamed == n && !only_asks;
+        let only_prefetches = next.a != 0 && n > lanes && n <= S::GEMM_VECTORS * lanes;
+        let may_halve = b.streamed == n && !only_prefetches;
         let whole = b.streamed - if may_halve { halved::<S, T>(c) } else { 0 };
         tiles::<S, T, false>(isa, tile, (b.view.element(0, 0), stride), first, 0..whole, next, c);
         if whole < b.streamed {
@@ -288,15 +288,15 @@ pub(super) fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
         let is_cut = !PACKED && !cols.is_multiple_of(lanes);
         tile.cols = cols;
         tile.c = c.element(first, j);
-        tile.c_next = match tile.ahead {
-            Ahead::Rows => c.element(first + tile.rows, j),
+        tile.c_next = match tile.prefetch_c {
+            PrefetchC::TileBelow => c.element(first + tile.rows, j),
             _ if j + cols < n => c.element(first, j + cols),
             _ => c.element(first + tile.rows, 0),
         };
         // All panels before this one are full ones, so `depth` rows of the columns before it precede it.
         tile.b = b.wrapping_add((j - columns.start) * if PACKED { tile.depth } else { 1 });
-        // The first tile of some rows asks for the rows below, of which the other tiles find theirs near.
-        let asks = if next.a != 0 && j == 0 {
+        // The first tile of some rows prefetches the rows below, of which the other tiles find theirs near.
+        let prefetch = if next.a != 0 && j == 0 {
             tile.a_next = next.a;
             NEXT_A
         } else if next.b != 0 && !is_cut {
@@ -308,11 +308,11 @@ pub(super) fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
         tile.b_stride = if PACKED { cols.next_multiple_of(lanes) as isize } else { b_stride };
         if is_scattered {
             let target = c.reborrow().split_rows(first).1.split_rows(tile.rows).0;
-            compute_scattered(isa, tile, is_cut, asks, target.split_cols(j).1.split_cols(cols).0);
+            compute_scattered(isa, tile, is_cut, prefetch, target.split_cols(j).1.split_cols(cols).0);
         } else if is_wide {
             isa.wide_tile(tile.rows, WideKernel(tile));
         } else {
-            compute(isa, tile, is_cut, asks);
+            compute(isa, tile, is_cut, prefetch);
         }
         j += cols;
     }
@@ -341,7 +341,7 @@ pub(super) fn half_tile<S: Isa, T: Scalar>(
     debug_assert!(c.cols() - j <= T::Lanes::<S>::COUNT / 2 && first + tile.rows <= c.rows());
     tile.cols = c.cols() - j;
     tile.c = c.element(first, j);
-    tile.c_next = c.element(first + tile.rows, if tile.ahead == Ahead::Rows { j } else { 0 });
+    tile.c_next = c.element(first + tile.rows, if tile.prefetch_c == PrefetchC::TileBelow { j } else { 0 });
     (tile.b, tile.b_stride) = (b, b_stride);
     // Apart, so that no level compiles what it has not.
     if S::HALVES {
@@ -355,14 +355,14 @@ pub(super) fn half_tile<S: Isa, T: Scalar>(
 
 /// Computes a tile of a C whose columns are adjacent.
 #[inline(always)]
-fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, asks: u8) {
+fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, prefetch: u8) {
     let (rows, vectors) = (tile.rows, tile.cols.div_ceil(T::Lanes::<S>::COUNT));
     // Apart, so that no level compiles what it has not.
     #[allow(clippy::collapsible_if)]
     if S::PREFETCHES {
         let is_high = vectors == S::GEMM_VECTORS && rows >= S::WIDE_VECTORS.len();
-        if asks != NOTHING && is_high && !tile.a.across && (S::UNROLL == 1 || !is_cut) {
-            return compute_asking(isa, tile, is_cut, asks);
+        if prefetch != NOTHING && is_high && !tile.a.across && (S::UNROLL == 1 || !is_cut) {
+            return compute_prefetching(isa, tile, is_cut, prefetch);
         }
     }
     #[allow(clippy::collapsible_if)]
@@ -383,17 +383,17 @@ fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, asks: u8) {
     }
 }
 
-/// Computes a high tile as wide as any, whose A is not across, and asks for what is read next. A cut one leaves no register for
-/// that at the level that unrolls its tiles, AVX2.
-fn compute_asking<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, asks: u8) {
-    debug_assert!(!is_cut || asks == NEXT_A);
+/// Computes a high tile as wide as any, whose A is not across, and prefetches what is read next. A cut one leaves no register
+/// for that at the level that unrolls its tiles, AVX2.
+fn compute_prefetching<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, prefetch: u8) {
+    debug_assert!(!is_cut || prefetch == NEXT_A);
     #[allow(clippy::collapsible_if)]
     if const { S::UNROLL == 1 } {
         if is_cut {
             return isa.high_tile(tile.rows, MicroKernel::<T, false, true, NEXT_A>(tile));
         }
     }
-    if asks == NEXT_A {
+    if prefetch == NEXT_A {
         isa.high_tile(tile.rows, MicroKernel::<T, false, false, NEXT_A>(tile));
     } else {
         isa.high_tile(tile.rows, MicroKernel::<T, false, false, NEXT_B>(tile));
@@ -405,9 +405,9 @@ const MAX_TILE: usize = 12 * 2 * MAX_LANES;
 
 /// Computes a tile of any C, through one on the stack, by the same vector operations.
 #[inline(never)]
-fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, asks: u8, c: MatMut<'_, T>) {
+fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, prefetch: u8, c: MatMut<'_, T>) {
     super::through_copy(c, tile.beta, &mut [T::ZERO; MAX_TILE], |c, c_stride| {
         // What lies beside the copy is not what comes next.
-        compute(isa, &Tile { c, c_stride, ahead: Ahead::Nothing, ..*tile }, is_cut, asks);
+        compute(isa, &Tile { c, c_stride, prefetch_c: PrefetchC::Nothing, ..*tile }, is_cut, prefetch);
     });
 }

@@ -1,6 +1,7 @@
 //! A matrix whose rows are adjacent times one column: dot products, as many at a time as a vector can end with.
 
 use super::Operands;
+use super::across::add_across;
 use crate::isa::{Isa, Kernel, Lanes, MAX_LANES, Scalar};
 use crate::parallel::{self, Divide, Grain};
 use crate::workspace::with_scratch;
@@ -28,7 +29,7 @@ struct ColumnProduct<'a, S, T> {
     operands: Operands<'a, T>,
     /// B, its elements adjacent.
     column: &'a [T],
-    /// Whether A's rows are asked for ahead.
+    /// Whether A's rows are prefetched.
     is_far: bool,
 }
 
@@ -64,10 +65,10 @@ struct Dots<'o, 'a, T> {
     column: &'a [T],
 }
 
-/// That, `R` rows at a time. With each row of an A that is `FAR`, the one that takes its place is asked for.
-struct Rows<'o, 'a, T, const R: usize, const FAR: bool>(Dots<'o, 'a, T>);
+/// That, `R` rows at a time. To `PREFETCH` is to fetch, with each row of A, the one that takes its place.
+struct Rows<'o, 'a, T, const R: usize, const PREFETCH: bool>(Dots<'o, 'a, T>);
 
-impl<T: Scalar, const R: usize, const FAR: bool> Kernel for Rows<'_, '_, T, R, FAR> {
+impl<T: Scalar, const R: usize, const PREFETCH: bool> Kernel for Rows<'_, '_, T, R, PREFETCH> {
     type Output = ();
 
     #[inline(always)]
@@ -75,10 +76,10 @@ impl<T: Scalar, const R: usize, const FAR: bool> Kernel for Rows<'_, '_, T, R, F
         let rows = self.0.operands.a.rows();
         let whole = rows / R * R;
         for first in (0..whole).step_by(R) {
-            self.0.rows::<S, R, FAR>(isa, first);
+            self.0.rows::<S, R, PREFETCH>(isa, first);
         }
         for first in whole..rows {
-            self.0.rows::<S, 1, FAR>(isa, first);
+            self.0.rows::<S, 1, PREFETCH>(isa, first);
         }
     }
 }
@@ -86,7 +87,7 @@ impl<T: Scalar, const R: usize, const FAR: bool> Kernel for Rows<'_, '_, T, R, F
 impl<T: Scalar> Dots<'_, '_, T> {
     /// All elements of C, `R` at a time.
     fn run<S: Isa, const R: usize>(self, isa: S, is_far: bool) {
-        // Apart, so that what asks where nothing comes is not compiled.
+        // Apart, so that levels without the instruction do not compile it.
         #[allow(clippy::collapsible_if)]
         if S::PREFETCHES {
             if is_far {
@@ -98,10 +99,10 @@ impl<T: Scalar> Dots<'_, '_, T> {
 
     /// `R` elements of C from `first` on. An element's bits do not depend on what the others are.
     #[inline(always)]
-    fn rows<S: Isa, const R: usize, const FAR: bool>(&self, isa: S, first: usize) {
+    fn rows<S: Isa, const R: usize, const PREFETCH: bool>(&self, isa: S, first: usize) {
         let Operands { alpha, a, beta, ref c, .. } = *self.operands;
         let mut sums = [T::ZERO; MAX_LANES];
-        self.sums::<S, R, FAR>(isa, std::array::from_fn(|r| a.row(first + r)), &mut sums);
+        self.sums::<S, R, PREFETCH>(isa, std::array::from_fn(|r| a.row(first + r)), &mut sums);
         for (r, &sum) in sums[..R].iter().enumerate() {
             // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
             unsafe { super::write_scaled(c.element(first + r, 0), alpha * sum, beta) };
@@ -110,7 +111,7 @@ impl<T: Scalar> Dots<'_, '_, T> {
 
     /// sums[r] <- rows[r] times the column, which is as long.
     #[inline(always)]
-    fn sums<S: Isa, const R: usize, const FAR: bool>(&self, isa: S, rows: [&[T]; R], sums: &mut [T; MAX_LANES]) {
+    fn sums<S: Isa, const R: usize, const PREFETCH: bool>(&self, isa: S, rows: [&[T]; R], sums: &mut [T; MAX_LANES]) {
         let lanes = T::Lanes::<S>::COUNT;
         let length = self.column.len();
         assert!(rows.iter().all(|row| row.len() == length));
@@ -126,7 +127,7 @@ impl<T: Scalar> Dots<'_, '_, T> {
                 for (total, row) in totals.iter_mut().zip(&rows) {
                     let row = row.as_ptr().add(d);
                     *total = T::Lanes::<S>::load(isa, row).mul_add(isa, w, *total);
-                    if FAR {
+                    if PREFETCH {
                         isa.prefetch_second(row.wrapping_offset(next));
                     }
                 }
@@ -138,37 +139,11 @@ impl<T: Scalar> Dots<'_, '_, T> {
                 *total = T::Lanes::<S>::read(isa, &row[whole..]).mul_add(isa, w, *total);
             }
         }
-        let mut merged = [zero; MAX_LANES];
-        for (r, merged) in merged.iter_mut().enumerate().take(lanes) {
-            *merged = totals[r % R];
+        // Half a vector's rows are there twice.
+        let mut vectors = [zero; MAX_LANES];
+        for (r, vector) in vectors.iter_mut().enumerate().take(lanes) {
+            *vector = totals[r % R];
         }
-        // Neighbours at ever larger distances, of two vectors into one; at the end of one and itself.
-        if lanes > 1 {
-            merged = merge::<S, T, 1>(isa, merged, lanes);
-        }
-        if lanes > 2 {
-            merged = merge::<S, T, 2>(isa, merged, lanes / 2);
-        }
-        if lanes > 4 {
-            merged = merge::<S, T, 4>(isa, merged, lanes / 4);
-        }
-        if lanes > 8 {
-            merged = merge::<S, T, 8>(isa, merged, lanes / 8);
-        }
-        merged[0].write(isa, &mut sums[..lanes]);
+        add_across::<S, T, MAX_LANES>(isa, vectors, lanes).write(isa, &mut sums[..lanes]);
     }
-}
-
-/// Adds neighbours at a distance of `D` lanes in the first `count` vectors, two vectors into one.
-#[inline(always)]
-fn merge<S: Isa, T: Scalar, const D: usize>(
-    isa: S,
-    sums: [T::Lanes<S>; MAX_LANES],
-    count: usize,
-) -> [T::Lanes<S>; MAX_LANES] {
-    let mut merged = sums;
-    for i in 0..count / 2 {
-        merged[i] = sums[2 * i].add_neighbours::<D>(isa, sums[2 * i + 1]);
-    }
-    merged
 }

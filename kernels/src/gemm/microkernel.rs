@@ -5,10 +5,10 @@ use crate::caches::caches;
 use crate::isa::{Isa, Lanes, Scalar, TileKernel};
 use crate::matrix::MatMut;
 
-/// What of A and B a kernel asks for before it is read: nothing.
+/// What of A and B a kernel prefetches: nothing.
 pub(super) const NOTHING: u8 = 0;
 /// Rows of B that it reads itself, a few steps of the depth later.
-const ROWS_AHEAD: u8 = 1;
+const B_AHEAD: u8 = 1;
 /// With each row of B, that of the next tile.
 pub(super) const NEXT_B: u8 = 2;
 /// With each cache line of its rows of A, those of the rows that come next.
@@ -29,40 +29,40 @@ pub(super) struct Tile<T> {
     pub a: PanelOfA<T>,
     pub b: *const T,
     pub b_stride: isize,
-    /// How far from each row of B that of the next tile lies: for a kernel that asks for [`NEXT_B`].
+    /// How far from each row of B that of the next tile lies: for a kernel that prefetches [`NEXT_B`].
     pub b_next: isize,
-    /// How far from each row of A the one lies that comes in its place: for a kernel that asks for [`NEXT_A`].
+    /// How far from each row of A the one lies that comes in its place: for a kernel that prefetches [`NEXT_A`].
     pub a_next: isize,
     pub alpha: T,
     pub beta: T,
     /// The first element of the tile of C, whose columns are adjacent.
     pub c: *mut T,
     pub c_stride: isize,
-    /// The first element of the tile of C that is asked for.
+    /// The first element of the tile of C that is prefetched.
     pub c_next: *const T,
-    /// What of a C that lies far out is asked for while a tile is computed.
-    pub ahead: Ahead,
+    /// What of C is prefetched while a tile is computed.
+    pub prefetch_c: PrefetchC,
     /// Rows of C, and columns: more than all vectors but the last have, and at most as many as all have.
     pub rows: usize,
     pub cols: usize,
 }
 
-/// Which tile of C is asked for while one is computed.
+/// Which tile of a C that lies far out is prefetched while one is computed.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Ahead {
+pub(super) enum PrefetchC {
     Nothing,
     /// The next one.
-    Tile,
+    NextTile,
     /// The one below, of the next rows: it arrives in the second-level cache before their turn comes.
-    Rows,
+    TileBelow,
 }
 
 /// The most steps of the depth of a tile that takes less time than its C does to arrive from memory.
 const SHALLOW: usize = 64;
 
-/// Whether C lies further out than in the second-level cache, of which one that fills a quarter is left there by whoever uses it. To ask for
-/// nearer lines costs more than to wait for them.
-fn is_far<T: Scalar>(c: &MatMut<'_, T>) -> bool {
+/// Whether C lies further out than in the second-level cache, of which one that fills a quarter is left there by whoever
+/// uses it. To prefetch nearer lines costs more than to wait for them.
+fn is_c_far<T: Scalar>(c: &MatMut<'_, T>) -> bool {
     c.rows().saturating_mul(c.cols()) > caches().second / 4 / size_of::<T>()
 }
 
@@ -75,10 +75,10 @@ fn is_far<T: Scalar>(c: &MatMut<'_, T>) -> bool {
 /// whatever the tile's extents are.
 ///
 /// It is a reference: to copy so many fields on the way to the tile costs as much as a small tile.
-pub(super) struct MicroKernel<'a, T, const ACROSS: bool, const CUT: bool, const ASKS: u8>(pub &'a Tile<T>);
+pub(super) struct MicroKernel<'a, T, const ACROSS: bool, const CUT: bool, const PREFETCH: u8>(pub &'a Tile<T>);
 
-impl<T: Scalar, const ACROSS: bool, const CUT: bool, const ASKS: u8> TileKernel
-    for MicroKernel<'_, T, ACROSS, CUT, ASKS>
+impl<T: Scalar, const ACROSS: bool, const CUT: bool, const PREFETCH: u8> TileKernel
+    for MicroKernel<'_, T, ACROSS, CUT, PREFETCH>
 {
     type Output = ();
 
@@ -88,7 +88,7 @@ impl<T: Scalar, const ACROSS: bool, const CUT: bool, const ASKS: u8> TileKernel
         // SAFETY: whoever makes a `MicroKernel` promises `depth` steps of `ROWS` rows of A and of `VECTORS` vectors of B, and
         // the tile of C.
         unsafe {
-            let sums = self.0.accumulate::<S, ACROSS, CUT, false, ASKS, ROWS, VECTORS>(isa);
+            let sums = self.0.accumulate::<S, ACROSS, CUT, false, PREFETCH, ROWS, VECTORS>(isa);
             self.0.write(isa, sums);
         }
     }
@@ -114,12 +114,12 @@ impl<T: Scalar, const ACROSS: bool> TileKernel for DenseKernel<'_, T, ACROSS> {
     }
 }
 
-/// Computes a tile of a few rows, as wide as B's panel has whole vectors, whose A is not across: as a [`MicroKernel`], but B is read once,
-/// so its rows are asked for ahead.
+/// Computes a tile of a few rows, as wide as B's panel has whole vectors, whose A is not across: as a
+/// [`MicroKernel`], but B is read once, so its rows are prefetched.
 pub(super) struct WideKernel<'a, T>(pub &'a Tile<T>);
 
-/// Steps of the depth before which a row of B is asked for.
-const AHEAD: isize = 4;
+/// Steps of the depth before which a row of B is prefetched.
+const STEPS_AHEAD: isize = 4;
 
 impl<T: Scalar> TileKernel for WideKernel<'_, T> {
     type Output = ();
@@ -128,7 +128,7 @@ impl<T: Scalar> TileKernel for WideKernel<'_, T> {
     fn run<S: Isa, const ROWS: usize, const VECTORS: usize>(self, isa: S) {
         // SAFETY: as for a `MicroKernel`.
         unsafe {
-            let sums = self.0.accumulate::<S, false, false, false, ROWS_AHEAD, ROWS, VECTORS>(isa);
+            let sums = self.0.accumulate::<S, false, false, false, B_AHEAD, ROWS, VECTORS>(isa);
             self.0.write(isa, sums);
         }
     }
@@ -141,10 +141,10 @@ impl<T: Scalar> Tile<T> {
         let (first, nowhere) = (c.element(0, 0), std::ptr::null());
         let a = PanelOfA { first: nowhere, stride: 0, across: false };
         let c_stride = c.row_stride();
-        let ahead = match is_far(c) {
-            false => Ahead::Nothing,
-            true if depth > SHALLOW => Ahead::Tile,
-            true => Ahead::Rows,
+        let prefetch_c = match is_c_far(c) {
+            false => PrefetchC::Nothing,
+            true if depth > SHALLOW => PrefetchC::NextTile,
+            true => PrefetchC::TileBelow,
         };
         Self {
             depth,
@@ -158,7 +158,7 @@ impl<T: Scalar> Tile<T> {
             c: first,
             c_stride,
             c_next: first,
-            ahead,
+            prefetch_c,
             rows: 0,
             cols: 0,
         }
@@ -180,25 +180,25 @@ impl<T: Scalar> Tile<T> {
             && (!self.a.across || self.a.stride == rows as isize)
     }
 
-    /// Asks for another tile of a C that lies far out: it is on its way while this one is computed.
+    /// Prefetches another tile of a C that lies far out: it is on its way while this one is computed.
     #[inline(always)]
     fn prefetch_next<S: Isa, const ROWS: usize, const VECTORS: usize>(&self, isa: S) {
-        let lines = |ask: fn(S, *const T)| {
+        let lines = |prefetch: fn(S, *const T)| {
             for i in 0..ROWS {
                 let line = self.c_next.wrapping_offset(i as isize * self.c_stride);
                 for v in 0..VECTORS {
-                    ask(isa, line.wrapping_add(v * T::Lanes::<S>::COUNT));
+                    prefetch(isa, line.wrapping_add(v * T::Lanes::<S>::COUNT));
                 }
             }
         };
-        match self.ahead {
-            Ahead::Nothing => {}
-            Ahead::Tile => lines(S::prefetch),
-            Ahead::Rows => lines(S::prefetch_second),
+        match self.prefetch_c {
+            PrefetchC::Nothing => {}
+            PrefetchC::NextTile => lines(S::prefetch),
+            PrefetchC::TileBelow => lines(S::prefetch_second),
         }
     }
 
-    /// The sums over the depth: `sums[i][v]` is row i of A times vector v of B. It `ASKS` for what is read later.
+    /// The sums over the depth: `sums[i][v]` is row i of A times vector v of B.
     ///
     /// # Safety
     /// What the maker of a `MicroKernel` promises of A and B.
@@ -208,7 +208,7 @@ impl<T: Scalar> Tile<T> {
         const ACROSS: bool,
         const CUT: bool,
         const DENSE: bool,
-        const ASKS: u8,
+        const PREFETCH: u8,
         const ROWS: usize,
         const VECTORS: usize,
     >(
@@ -228,18 +228,18 @@ impl<T: Scalar> Tile<T> {
         let mut b = self.b;
         let mut sums = [[T::Lanes::<S>::splat(isa, T::ZERO); VECTORS]; ROWS];
         // With a mask or one more address beside, the registers do not hold what the compiler reads early.
-        let unroll = match ASKS {
+        let unroll = match PREFETCH {
             _ if CUT => 1,
             NEXT_B => S::UNROLL.div_ceil(2),
             _ => S::UNROLL,
         };
-        // Rows of A are asked for by the line.
-        let stretch = if ASKS == NEXT_A { CACHE_LINE / size_of::<T>() } else { usize::MAX };
+        // Rows of A are prefetched by the line.
+        let stretch = if PREFETCH == NEXT_A { CACHE_LINE / size_of::<T>() } else { usize::MAX };
         let mut beyond = self.depth;
         while beyond > 0 {
             let mut left = beyond.min(stretch);
             beyond -= left;
-            if ASKS == NEXT_A {
+            if PREFETCH == NEXT_A {
                 for i in 0..ROWS as isize {
                     isa.prefetch_second(a.wrapping_offset(i * stride).wrapping_offset(self.a_next));
                 }
@@ -248,7 +248,7 @@ impl<T: Scalar> Tile<T> {
                 for u in 0..unroll as isize {
                     let (a, b) = (a.wrapping_offset(u * step), b.wrapping_offset(u * b_stride));
                     // SAFETY: at least `unroll` steps are left.
-                    unsafe { self.step::<S, ACROSS, CUT, ASKS, ROWS, VECTORS>(isa, a, b, &mut sums) };
+                    unsafe { self.step::<S, ACROSS, CUT, PREFETCH, ROWS, VECTORS>(isa, a, b, &mut sums) };
                 }
                 left -= unroll;
                 a = a.wrapping_offset(unroll as isize * step);
@@ -256,7 +256,7 @@ impl<T: Scalar> Tile<T> {
             }
             while left > 0 {
                 // SAFETY: at least one step is left.
-                unsafe { self.step::<S, ACROSS, CUT, ASKS, ROWS, VECTORS>(isa, a, b, &mut sums) };
+                unsafe { self.step::<S, ACROSS, CUT, PREFETCH, ROWS, VECTORS>(isa, a, b, &mut sums) };
                 left -= 1;
                 a = a.wrapping_offset(step);
                 b = b.wrapping_offset(b_stride);
@@ -270,7 +270,14 @@ impl<T: Scalar> Tile<T> {
     /// # Safety
     /// What the maker of a `MicroKernel` promises of A and B.
     #[inline(always)]
-    unsafe fn step<S, const ACROSS: bool, const CUT: bool, const ASKS: u8, const ROWS: usize, const VECTORS: usize>(
+    unsafe fn step<
+        S,
+        const ACROSS: bool,
+        const CUT: bool,
+        const PREFETCH: u8,
+        const ROWS: usize,
+        const VECTORS: usize,
+    >(
         &self,
         isa: S,
         a: *const T,
@@ -292,8 +299,8 @@ impl<T: Scalar> Tile<T> {
                 // SAFETY: vector `v` of this row of B is readable, by the contract.
                 unsafe { T::Lanes::<S>::load(isa, source) }
             };
-            match ASKS {
-                ROWS_AHEAD => isa.prefetch(source.wrapping_offset(AHEAD.wrapping_mul(self.b_stride))),
+            match PREFETCH {
+                B_AHEAD => isa.prefetch(source.wrapping_offset(STEPS_AHEAD.wrapping_mul(self.b_stride))),
                 NEXT_B if (v * lanes * size_of::<T>()).is_multiple_of(CACHE_LINE) => {
                     isa.prefetch_second(source.wrapping_offset(self.b_next));
                 }

@@ -5,6 +5,7 @@
 //! for each half vector of depth, none of them wasted if `n` is even, and the few sums that a vector ends with are added up
 //! across the vectors of a whole row of C at once.
 
+use super::across::add_across;
 use super::{Operands, pack};
 use crate::groups::groups;
 use crate::isa::{Isa, Lanes, MAX_LANES, Scalar, TileKernel};
@@ -17,7 +18,7 @@ pub(super) const COLUMNS: usize = 16;
 const MAX_ROWS: usize = 8;
 /// Tiles of a band, which share each part of B while it is near.
 const TILES: usize = 4;
-/// The most rows of a tile that asks for more of B in a cycle than comes from the second-level cache, at the level that unrolls
+/// The most rows of a tile that needs more of B in a cycle than comes from the second-level cache, at the level that unrolls
 /// its tiles, AVX2: a vector of B meets each of the tile's rows once. The portable level multiplies too slowly for that, and
 /// AVX-512 has higher tiles.
 const LOW: usize = 2;
@@ -53,7 +54,7 @@ pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: G
 struct NarrowProduct<'a, S, T> {
     isa: S,
     operands: Operands<'a, T>,
-    /// Whether A's rows are asked for ahead.
+    /// Whether A's rows are prefetched.
     is_far: bool,
 }
 
@@ -109,11 +110,11 @@ impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
                 cols,
             };
             if c.col_stride() == 1 {
-                // Apart, so that bands that ask where nothing comes are not compiled.
+                // Apart, so that levels without the instruction do not compile it.
                 #[allow(clippy::collapsible_if)]
                 if S::PREFETCHES {
                     if is_far {
-                        isa.pair_tile(pairs, FarBand(&band));
+                        isa.pair_tile(pairs, PrefetchingBand(&band));
                         continue;
                     }
                 }
@@ -157,10 +158,10 @@ impl<T: Scalar> TileKernel for &PairBand<T> {
     }
 }
 
-/// A band of an A that lies far out: with each row, the one that the next tile has in its place is asked for.
-struct FarBand<'a, T>(&'a PairBand<T>);
+/// A band of an A that lies far out: with each row, the one that the next tile has in its place is prefetched.
+struct PrefetchingBand<'a, T>(&'a PairBand<T>);
 
-impl<T: Scalar> TileKernel for FarBand<'_, T> {
+impl<T: Scalar> TileKernel for PrefetchingBand<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -173,7 +174,7 @@ impl<T: Scalar> PairBand<T> {
     /// Low tiles take turns with each part of B that fits the first-level cache, so that it comes from further away once for
     /// all of them. That changes no bit: the partial sums wait as they are.
     #[inline(always)]
-    fn compute<S: Isa, const FAR: bool, const ROWS: usize, const PAIRS: usize>(&self, isa: S) {
+    fn compute<S: Isa, const PREFETCH: bool, const ROWS: usize, const PAIRS: usize>(&self, isa: S) {
         let tiles = self.rows.div_ceil(ROWS);
         let zero = [[T::Lanes::<S>::splat(isa, T::ZERO); PAIRS]; ROWS];
         let most = NEAR / (2 * PAIRS * size_of::<T>()) / MAX_LANES;
@@ -181,7 +182,8 @@ impl<T: Scalar> PairBand<T> {
         if !is_hungry || self.depth <= most * MAX_LANES {
             for tile in 0..tiles {
                 // SAFETY: whoever makes a `PairBand` promises A and B.
-                let sums = unsafe { self.tile::<ROWS, PAIRS>(tile, 0, self.depth).accumulate::<S, FAR>(isa, zero) };
+                let sums =
+                    unsafe { self.tile::<ROWS, PAIRS>(tile, 0, self.depth).accumulate::<S, PREFETCH>(isa, zero) };
                 self.write(isa, tile, &sums);
             }
             return;
@@ -192,7 +194,7 @@ impl<T: Scalar> PairBand<T> {
             let depth = (count * MAX_LANES).min(self.depth - first);
             for (tile, sums) in sums.iter_mut().enumerate().take(tiles) {
                 // SAFETY: whoever makes a `PairBand` promises A and B, and the part starts with a whole half vector.
-                *sums = unsafe { self.tile::<ROWS, PAIRS>(tile, first, depth).accumulate::<S, FAR>(isa, *sums) };
+                *sums = unsafe { self.tile::<ROWS, PAIRS>(tile, first, depth).accumulate::<S, PREFETCH>(isa, *sums) };
             }
         }
         for (tile, sums) in sums.iter().enumerate().take(tiles) {
@@ -253,20 +255,12 @@ impl<T: Scalar> PairBand<T> {
         let beta = T::Lanes::<S>::splat(isa, self.beta);
         // As many pairs as a half vector has lanes make a whole vector of C.
         for first in (0..PAIRS).step_by(half) {
-            let mut merged = [sums[first]; MAX_LANES / 2];
-            for (i, sum) in merged.iter_mut().enumerate().take(half) {
-                *sum = sums[(first + i).min(PAIRS - 1)];
+            let mut vectors = [sums[first]; MAX_PAIRS];
+            for (i, vector) in vectors.iter_mut().enumerate().take(half) {
+                *vector = sums[(first + i).min(PAIRS - 1)];
             }
-            if half > 1 {
-                merged = merge::<S, T, 1>(isa, merged, half);
-            }
-            if half > 2 {
-                merged = merge::<S, T, 2>(isa, merged, half / 2);
-            }
-            if half > 4 {
-                merged = merge::<S, T, 4>(isa, merged, half / 4);
-            }
-            let row = merged[0].interleave_halves(isa).mul(isa, alpha);
+            let row = add_across::<S, T, MAX_PAIRS>(isa, vectors, half);
+            let row = row.interleave_halves(isa).mul(isa, alpha);
             let target = c.wrapping_add(2 * first);
             let width = self.cols - 2 * first;
             // SAFETY: `width` elements of the row are left from here on.
@@ -300,7 +294,7 @@ impl<T: Scalar, const ROWS: usize, const PAIRS: usize> PairTile<T, ROWS, PAIRS> 
     /// # Safety
     /// Each row must have `depth` readable elements, and `b` must hold its pairs in whole half vectors of that depth.
     #[inline(always)]
-    unsafe fn accumulate<S: Isa, const FAR: bool>(
+    unsafe fn accumulate<S: Isa, const PREFETCH: bool>(
         &self,
         isa: S,
         mut sums: [[T::Lanes<S>; PAIRS]; ROWS],
@@ -315,14 +309,14 @@ impl<T: Scalar, const ROWS: usize, const PAIRS: usize> PairTile<T, ROWS, PAIRS> 
         while v + unroll <= whole {
             for u in 0..unroll {
                 // SAFETY: at least `unroll` half vectors of depth are left.
-                unsafe { self.step::<S, FAR>(isa, (v + u) * half, b.wrapping_add(u * PAIRS * lanes), &mut sums) };
+                unsafe { self.step::<S, PREFETCH>(isa, (v + u) * half, b.wrapping_add(u * PAIRS * lanes), &mut sums) };
             }
             v += unroll;
             b = b.wrapping_add(unroll * PAIRS * lanes);
         }
         while v < whole {
             // SAFETY: at least one half vector of depth is left.
-            unsafe { self.step::<S, FAR>(isa, v * half, b, &mut sums) };
+            unsafe { self.step::<S, PREFETCH>(isa, v * half, b, &mut sums) };
             v += 1;
             b = b.wrapping_add(PAIRS * lanes);
         }
@@ -345,7 +339,7 @@ impl<T: Scalar, const ROWS: usize, const PAIRS: usize> PairTile<T, ROWS, PAIRS> 
     /// # Safety
     /// What [`accumulate`](Self::accumulate) asks for.
     #[inline(always)]
-    unsafe fn step<S: Isa, const FAR: bool>(
+    unsafe fn step<S: Isa, const PREFETCH: bool>(
         &self,
         isa: S,
         p: usize,
@@ -356,7 +350,7 @@ impl<T: Scalar, const ROWS: usize, const PAIRS: usize> PairTile<T, ROWS, PAIRS> 
         for (x, row) in x.iter_mut().zip(&self.rows) {
             // SAFETY: half a vector from here on lies within the row's `depth` elements.
             *x = unsafe { T::Lanes::<S>::load_twice(isa, row.wrapping_add(p)) };
-            if FAR {
+            if PREFETCH {
                 isa.prefetch_second(row.wrapping_add(p).wrapping_offset(self.next));
             }
         }
@@ -368,18 +362,4 @@ impl<T: Scalar, const ROWS: usize, const PAIRS: usize> PairTile<T, ROWS, PAIRS> 
             }
         }
     }
-}
-
-/// Adds neighbours at a distance of `D` lanes in the first `count` vectors, two vectors into one.
-#[inline(always)]
-fn merge<S: Isa, T: Scalar, const D: usize>(
-    isa: S,
-    sums: [T::Lanes<S>; MAX_PAIRS],
-    count: usize,
-) -> [T::Lanes<S>; MAX_PAIRS] {
-    let mut merged = sums;
-    for i in 0..count / 2 {
-        merged[i] = sums[2 * i].add_neighbours::<D>(isa, sums[2 * i + 1]);
-    }
-    merged
 }

@@ -66,7 +66,7 @@ const ROWS: usize = 8;
 
 /// Copies rows, whose elements are adjacent, into panels that they fill.
 ///
-/// A few rows at a time, since B may lie far out: whole rows are read in one go, and the next are asked for.
+/// A few rows at a time, since B may lie far out: whole rows are read in one go, and the next are prefetched.
 #[inline(always)]
 fn pack_whole_panels<S: Isa, T: Scalar>(isa: S, b: MatRef<'_, T>, panel: usize, packed: &mut [T]) {
     let (depth, cols) = b.shape();
@@ -140,7 +140,7 @@ fn transpose<S: Isa, T: Scalar>(isa: S, source: MatRef<'_, T>, apart: usize, tar
         let [a, b, c, d] = lines.map(|line| line.as_chunks::<BLOCK>().0);
         let blocks = a.iter().zip(b).zip(c).zip(d);
         for (k, ((((a, b), c), d), target)) in blocks.zip(target[i..].chunks_mut(BLOCK * apart)).enumerate() {
-            // The rows may lie far out: those of the next panel are asked for now.
+            // The rows may lie far out: those of the next panel are prefetched.
             if (k * BLOCK * size_of::<T>()).is_multiple_of(CACHE_LINE) {
                 for r in 0..BLOCK {
                     isa.prefetch(source.element(i + r + rows, k * BLOCK));

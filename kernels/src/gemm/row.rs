@@ -38,7 +38,7 @@ pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: G
 struct RowProduct<'a, S, T> {
     isa: S,
     operands: Operands<'a, T>,
-    /// Whether B's rows are asked for ahead.
+    /// Whether B's rows are prefetched.
     is_far: bool,
 }
 
@@ -76,14 +76,14 @@ impl<S: Isa, T: Scalar> Divide for RowProduct<'_, S, T> {
     }
 }
 
-/// sums <- factors x rows, of one row and with adjacent columns. With rows that are `FAR`, those which come next are asked for.
-struct Multiples<'a, T, const FAR: bool> {
+/// sums <- factors x rows, of one row and with adjacent columns. To `PREFETCH` is to fetch, with each row, the one that takes its place.
+struct Multiples<'a, T, const PREFETCH: bool> {
     factors: MatRef<'a, T>,
     rows: MatRef<'a, T>,
     sums: &'a mut [T],
 }
 
-impl<T: Scalar, const FAR: bool> Kernel for Multiples<'_, T, FAR> {
+impl<T: Scalar, const PREFETCH: bool> Kernel for Multiples<'_, T, PREFETCH> {
     type Output = ();
 
     #[inline(always)]
@@ -95,7 +95,7 @@ impl<T: Scalar, const FAR: bool> Kernel for Multiples<'_, T, FAR> {
         let next = rows.row_stride().wrapping_mul(ROWS as isize);
         for p in (0..whole).step_by(ROWS) {
             let factors = std::array::from_fn(|r| factors.at(0, p + r));
-            add::<S, T, FAR, ROWS>(isa, factors, std::array::from_fn(|r| rows.row(p + r)), sums, next);
+            add::<S, T, PREFETCH, ROWS>(isa, factors, std::array::from_fn(|r| rows.row(p + r)), sums, next);
         }
         for p in whole..depth {
             add::<S, T, false, 1>(isa, [factors.at(0, p)], [rows.row(p)], sums, 0);
@@ -103,10 +103,10 @@ impl<T: Scalar, const FAR: bool> Kernel for Multiples<'_, T, FAR> {
     }
 }
 
-/// sums += sum over r of factors[r] rows[r], in the order of the rows, which are as long as the sums. What lies as far from rows that
-/// are `FAR` as `next` says is asked for.
+/// sums += sum over r of factors[r] rows[r], in the order of the rows, which are as long as the sums. To `PREFETCH` is to fetch what lies
+/// `next` elements from them.
 #[inline(always)]
-fn add<S: Isa, T: Scalar, const FAR: bool, const R: usize>(
+fn add<S: Isa, T: Scalar, const PREFETCH: bool, const R: usize>(
     isa: S,
     factors: [T; R],
     rows: [&[T]; R],
@@ -129,7 +129,7 @@ fn add<S: Isa, T: Scalar, const FAR: bool, const R: usize>(
             for (multiplier, row) in multipliers.iter().zip(&rows) {
                 let row = row.as_ptr().add(j);
                 total = multiplier.mul_add(isa, T::Lanes::<S>::load(isa, row), total);
-                if FAR {
+                if PREFETCH {
                     isa.prefetch_second(row.wrapping_offset(next));
                 }
             }
