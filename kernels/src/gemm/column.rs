@@ -48,11 +48,11 @@ impl<S: Isa, T: Scalar> Divide for ColumnProduct<'_, S, T> {
         let dots = Dots { operands: &operands, column };
         // As many rows as a vector, or half of one, has lanes, so that the sums of all are one vector. Only those are compiled.
         if const { T::Lanes::<S>::COUNT >= MAX_ROWS } {
-            dots.run::<S, MAX_ROWS>(isa, is_far);
+            dots.run::<S, MAX_ROWS, 4>(isa, is_far);
         } else if const { T::Lanes::<S>::COUNT == 4 } {
-            dots.run::<S, 4>(isa, is_far);
+            dots.run::<S, 4, 4>(isa, is_far);
         } else {
-            dots.run::<S, 2>(isa, is_far);
+            dots.run::<S, 2, 2>(isa, is_far);
         }
         let Operands { c, epilogue, .. } = operands;
         epilogue.apply(isa, c);
@@ -65,10 +65,13 @@ struct Dots<'o, 'a, T> {
     column: &'a [T],
 }
 
-/// That, `R` rows at a time. To `PREFETCH` is to fetch, with each row of A, the one that takes its place.
-struct Rows<'o, 'a, T, const R: usize, const PREFETCH: bool>(Dots<'o, 'a, T>);
+/// That, of `R` rows the sums at a time, `ABREAST` of them read together. To `PREFETCH` is to fetch, with each row of A, the one that
+/// takes its place.
+struct Rows<'o, 'a, T, const R: usize, const ABREAST: usize, const PREFETCH: bool>(Dots<'o, 'a, T>);
 
-impl<T: Scalar, const R: usize, const PREFETCH: bool> Kernel for Rows<'_, '_, T, R, PREFETCH> {
+impl<T: Scalar, const R: usize, const ABREAST: usize, const PREFETCH: bool> Kernel
+    for Rows<'_, '_, T, R, ABREAST, PREFETCH>
+{
     type Output = ();
 
     #[inline(always)]
@@ -76,55 +79,76 @@ impl<T: Scalar, const R: usize, const PREFETCH: bool> Kernel for Rows<'_, '_, T,
         let rows = self.0.operands.a.rows();
         let whole = rows / R * R;
         for first in (0..whole).step_by(R) {
-            self.0.rows::<S, R, PREFETCH>(isa, first);
+            self.0.rows::<S, R, ABREAST, PREFETCH>(isa, first);
         }
         for first in whole..rows {
-            self.0.rows::<S, 1, PREFETCH>(isa, first);
+            self.0.rows::<S, 1, 1, PREFETCH>(isa, first);
         }
     }
 }
 
 impl<T: Scalar> Dots<'_, '_, T> {
-    /// All elements of C, `R` at a time.
-    fn run<S: Isa, const R: usize>(self, isa: S, is_far: bool) {
+    /// All elements of C, `R` at a time. Rows whole pages apart share one set of the first-level cache, which the lines of `FEW` of them
+    /// and of the column do not fill. (From memory, more of them arrive faster all the same.)
+    fn run<S: Isa, const R: usize, const FEW: usize>(self, isa: S, is_far: bool) {
         // Apart, so that levels without the instruction do not compile it.
         #[allow(clippy::collapsible_if)]
         if S::PREFETCHES {
             if is_far {
-                return isa.vectorize(Rows::<T, R, true>(self));
+                return isa.vectorize(Rows::<T, R, R, true>(self));
             }
         }
-        isa.vectorize(Rows::<T, R, false>(self));
+        if FEW < R && super::are_pages_apart(self.operands.a) {
+            isa.vectorize(Rows::<T, R, FEW, false>(self));
+        } else {
+            isa.vectorize(Rows::<T, R, R, false>(self));
+        }
     }
 
     /// `R` elements of C from `first` on. An element's bits do not depend on what the others are.
     #[inline(always)]
-    fn rows<S: Isa, const R: usize, const PREFETCH: bool>(&self, isa: S, first: usize) {
+    fn rows<S: Isa, const R: usize, const ABREAST: usize, const PREFETCH: bool>(&self, isa: S, first: usize) {
         let Operands { alpha, a, beta, ref c, .. } = *self.operands;
+        let zero = T::Lanes::<S>::splat(isa, T::ZERO);
+        let rows: [&[T]; R] = std::array::from_fn(|r| a.row(first + r));
+        let mut totals = [zero; R];
+        for (rows, totals) in rows.as_chunks().0.iter().zip(totals.as_chunks_mut().0) {
+            *totals = self.dots::<S, R, ABREAST, PREFETCH>(isa, rows);
+        }
+        // Half a vector's rows are there twice.
+        let lanes = T::Lanes::<S>::COUNT;
+        let mut vectors = [zero; MAX_LANES];
+        for (r, vector) in vectors.iter_mut().enumerate().take(lanes) {
+            *vector = totals[r % R];
+        }
         let mut sums = [T::ZERO; MAX_LANES];
-        self.sums::<S, R, PREFETCH>(isa, std::array::from_fn(|r| a.row(first + r)), &mut sums);
+        add_across::<S, T, MAX_LANES>(isa, vectors, lanes).write(isa, &mut sums[..lanes]);
         for (r, &sum) in sums[..R].iter().enumerate() {
             // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
             unsafe { super::write_scaled(c.element(first + r, 0), alpha * sum, beta) };
         }
     }
 
-    /// sums[r] <- rows[r] times the column, which is as long.
+    /// Each row times the column, which is as long, in as many sums as a vector has lanes.
     #[inline(always)]
-    fn sums<S: Isa, const R: usize, const PREFETCH: bool>(&self, isa: S, rows: [&[T]; R], sums: &mut [T; MAX_LANES]) {
+    fn dots<S: Isa, const R: usize, const ABREAST: usize, const PREFETCH: bool>(
+        &self,
+        isa: S,
+        rows: &[&[T]; ABREAST],
+    ) -> [T::Lanes<S>; ABREAST] {
         let lanes = T::Lanes::<S>::COUNT;
         let length = self.column.len();
         assert!(rows.iter().all(|row| row.len() == length));
         let next = self.operands.a.row_stride().wrapping_mul(R as isize);
-        let whole = length / lanes * lanes;
-        let zero = T::Lanes::<S>::splat(isa, T::ZERO);
-        let mut totals = [zero; R];
         let column = self.column.as_ptr();
-        for d in (0..whole).step_by(lanes) {
+        let mut totals = [T::Lanes::<S>::splat(isa, T::ZERO); ABREAST];
+        let whole = length / lanes * lanes;
+        let mut d = 0;
+        while d < whole {
             // SAFETY: a whole vector from `d` on lies within the column and each row, which are as long.
             unsafe {
                 let w = T::Lanes::<S>::load(isa, column.add(d));
-                for (total, row) in totals.iter_mut().zip(&rows) {
+                for (total, row) in totals.iter_mut().zip(rows) {
                     let row = row.as_ptr().add(d);
                     *total = T::Lanes::<S>::load(isa, row).mul_add(isa, w, *total);
                     if PREFETCH {
@@ -132,18 +156,14 @@ impl<T: Scalar> Dots<'_, '_, T> {
                     }
                 }
             }
+            d += lanes;
         }
         if whole < length {
             let w = T::Lanes::<S>::read(isa, &self.column[whole..]);
-            for (total, row) in totals.iter_mut().zip(&rows) {
+            for (total, row) in totals.iter_mut().zip(rows) {
                 *total = T::Lanes::<S>::read(isa, &row[whole..]).mul_add(isa, w, *total);
             }
         }
-        // Half a vector's rows are there twice.
-        let mut vectors = [zero; MAX_LANES];
-        for (r, vector) in vectors.iter_mut().enumerate().take(lanes) {
-            *vector = totals[r % R];
-        }
-        add_across::<S, T, MAX_LANES>(isa, vectors, lanes).write(isa, &mut sums[..lanes]);
+        totals
     }
 }

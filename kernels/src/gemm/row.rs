@@ -122,7 +122,8 @@ fn add<S: Isa, T: Scalar, const PREFETCH: bool, const R: usize>(
     }
     let whole = length / lanes * lanes;
     let target = sums.as_mut_ptr();
-    for j in (0..whole).step_by(lanes) {
+    let mut j = 0;
+    while j < whole {
         // SAFETY: a whole vector from `j` on lies within the sums and each row, which are as long.
         unsafe {
             let mut total = T::Lanes::<S>::load(isa, target.add(j));
@@ -135,6 +136,7 @@ fn add<S: Isa, T: Scalar, const PREFETCH: bool, const R: usize>(
             }
             total.store(isa, target.add(j));
         }
+        j += lanes;
     }
     if whole < length {
         let mut total = T::Lanes::<S>::read(isa, &sums[whole..]);
