@@ -10,6 +10,10 @@
 //! | `nalgebra` | `&Matrix` of any storage | `&mut Matrix` of any storage | `DMatrixView`, `DMatrixViewMut` |
 //! | `faer` | `MatRef` | `MatMut` | `MatRef`, `MatMut` |
 //!
+//! These features are for programs that call Lanegrad. One that has ndarray or nalgebra computed on it by the package
+//! `matrixmultiply` of this repository, or faer by its `gemm`, cannot have the feature of that library, too: Lanegrad would be
+//! built from itself, which cargo calls a cyclic dependency.
+//!
 //! A tensor's memory begins on a cache line, so an owned array of another library cannot take it over: `to_owned` of
 //! the view copies.
 

@@ -38,10 +38,14 @@ pub(crate) fn first_wrong<const N: usize>(marks: [(Position, bool); N]) -> Resul
     }
 }
 
-/// Whether `count` steps of `stride` elements fit the address space. Where they do not, there can be no such array.
-pub(crate) fn is_addressable<T>(stride: i64, count: i64) -> bool {
-    let bytes = (i128::from(stride) * i128::from(count)).saturating_mul(size_of::<T>() as i128);
-    bytes.unsigned_abs() <= isize::MAX as u128
+/// Whether `count` lines of `length` elements, `stride` elements apart, fit the address space. Where they do not, there can be no such
+/// array.
+pub(crate) fn is_addressable<T>(stride: i64, count: i64, length: i64) -> bool {
+    if count <= 0 || length <= 0 {
+        return true;
+    }
+    let reach = (i128::from(stride) * i128::from(count - 1)).unsigned_abs() + length.unsigned_abs() as u128;
+    reach.saturating_mul(size_of::<T>() as u128) <= isize::MAX as u128
 }
 
 /// The address of a vector's first element: a vector with a negative increment starts at its far end.
@@ -56,11 +60,20 @@ mod tests {
 
     #[test]
     fn an_array_beyond_the_address_space_cannot_be() {
-        assert!(is_addressable::<f32>(1 << 20, 1 << 20));
-        assert!(is_addressable::<f64>(-(1 << 20), 1 << 20));
-        assert!(is_addressable::<f64>(i64::MAX, 0));
-        assert!(!is_addressable::<f32>(1 << 31, 1 << 31));
-        assert!(!is_addressable::<f64>(i64::MIN, i64::MAX));
+        assert!(is_addressable::<f32>(1 << 20, 1 << 20, 1 << 20));
+        assert!(is_addressable::<f64>(-(1 << 20), 1 << 20, 1));
+        assert!(is_addressable::<f64>(i64::MAX, 0, 1));
+        assert!(is_addressable::<f64>(i64::MAX, i64::MAX, 0));
+        assert!(!is_addressable::<f32>(1 << 31, 1 << 31, 1));
+        assert!(!is_addressable::<f64>(i64::MIN, i64::MAX, 1));
+    }
+
+    #[test]
+    fn a_step_that_is_never_taken_may_be_any() {
+        assert!(is_addressable::<f64>(i64::MAX, 1, 2));
+        assert!(is_addressable::<f64>(i64::MIN, 1, 1));
+        assert!(!is_addressable::<f64>(1, 1, i64::MAX));
+        assert!(!is_addressable::<f64>(1 << 60, 2, 1));
     }
 
     #[test]

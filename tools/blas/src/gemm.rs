@@ -82,12 +82,12 @@ impl<T: Real> Gemm<T> {
     }
 
     fn check_addresses(&self, has_product: bool) -> Result<(), Position> {
-        let (_, cols_of_a) = self.a.stored(self.m, self.k);
-        let (_, cols_of_b) = self.b.stored(self.k, self.n);
+        let (rows_of_a, cols_of_a) = self.a.stored(self.m, self.k);
+        let (rows_of_b, cols_of_b) = self.b.stored(self.k, self.n);
         first_wrong([
-            (8, has_product && !is_addressable::<T>(self.a.leading, cols_of_a)),
-            (10, has_product && !is_addressable::<T>(self.b.leading, cols_of_b)),
-            (13, !is_addressable::<T>(self.ldc, self.n)),
+            (8, has_product && !is_addressable::<T>(self.a.leading, cols_of_a, rows_of_a)),
+            (10, has_product && !is_addressable::<T>(self.b.leading, cols_of_b, rows_of_b)),
+            (13, !is_addressable::<T>(self.ldc, self.n, self.m)),
         ])
     }
 }

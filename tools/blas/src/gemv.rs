@@ -41,9 +41,9 @@ impl<T: Real> Gemv<T> {
         let (length, depth) = if is_transposed { (n, m) } else { (m, n) };
         let has_product = alpha != T::ZERO;
         first_wrong([
-            (6, has_product && !is_addressable::<T>(lda, n)),
-            (8, has_product && !is_addressable::<T>(incx, depth)),
-            (11, !is_addressable::<T>(incy, length)),
+            (6, has_product && !is_addressable::<T>(lda, n, m)),
+            (8, has_product && !is_addressable::<T>(incx, depth, 1)),
+            (11, !is_addressable::<T>(incy, length, 1)),
         ])?;
         let (rsa, csa) = if is_transposed { (lda as isize, 1) } else { (1, lda as isize) };
         let x = first_element(x, depth, incx);

@@ -51,7 +51,7 @@ pub(crate) fn cblas<I: Integer>(routine: &Routine, wrong: Wrong, mirrored: &[(Po
     let Some(handler) = find(I::CBLAS_XERBLA) else {
         return print(&routine.c.to_string_lossy(), callers);
     };
-    // SAFETY: CBLAS says which signature the function of this name has; the name outlives the call.
+    // SAFETY: CBLAS says which signature the function of this name has, and README that no other will do; the name outlives the call.
     let call = |position: Position| unsafe {
         let handler = std::mem::transmute::<NonNull<c_void>, CblasXerbla<I>>(handler);
         handler(I::from(position), routine.c.as_ptr(), c"".as_ptr());

@@ -545,3 +545,15 @@ fn other_types_are_refused() {
         );
     }
 }
+
+/// What programs do with the package's numbers compiles as with upstream's, whose dependencies turn these traits on.
+#[test]
+fn numbers_have_the_traits_of_upstreams() {
+    fn is_plain<T: bytemuck::Pod>(number: T) -> usize {
+        bytemuck::bytes_of(&number).len()
+    }
+    fn zero<T: num_traits::Zero>() -> T {
+        T::zero()
+    }
+    assert_eq!([is_plain(zero::<f16>()), is_plain(zero::<c32>()), is_plain(zero::<c64>())], [2, 8, 16]);
+}
