@@ -146,6 +146,15 @@ mod with_nalgebra {
         }
     }
 
+    /// nalgebra 0.35 lets it through in a release build, where the number of elements wraps around.
+    #[test]
+    #[should_panic]
+    fn a_view_whose_elements_coincide_is_refused() {
+        let mut two = [0.0; 2];
+        let mut view = DMatrixViewMut::from_slice_with_strides_mut(&mut two, 1 << (usize::BITS - 1), 2, 0, 1);
+        let _ = MatMut::from(&mut view);
+    }
+
     #[test]
     fn dense_views_are_operands_too() {
         let (numbers, mut target) = (tensor(3, 3), [0.0; 9]);
@@ -187,6 +196,14 @@ mod with_faer {
         }
         let columns = big_a.as_ref().try_as_col_major().unwrap();
         assert_eq!(MatRef::from(columns).col_stride(), big_a.col_stride(), "a stride that the type knows");
+    }
+
+    /// faer 0.24 exchanges the strides of such a slice.
+    #[test]
+    #[should_panic(expected = "at one address")]
+    fn a_view_whose_elements_coincide_is_refused() {
+        let mut ten = [0.0; 10];
+        let _ = MatMut::from(faer::MatMut::from_row_major_slice_with_stride_mut(&mut ten, 5, 2, 2));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! whether a product goes directly or in blocks, by the caches, the threads and where B lies, too:
 //!
 //! * **blocked**: the loops of Goto and van de Geijn's "Anatomy of high-performance matrix multiplication" (2008), with the
-//!   roles of A and B exchanged, since the micro-tile's vectors lie along the columns of a row-major C. B is packed unless
-//!   there are so few rows that each of its elements is used in one micro-tile only.
+//!   roles of A and B exchanged, since the micro-tile's vectors lie along the columns of a row-major C. An operand is packed
+//!   where that pays: a B that many rows of tiles read from afar or across cache lines, an A that is not row-major.
 //! * **direct**: a small product, tile by tile where it lies; its elements have the bits that the blocked way would give them.
 //! * **narrow**: a few columns and a long depth. The vectors lie along the depth, two columns in each.
 //! * **row**: one row times a large B: multiples of B's rows.
@@ -13,8 +13,9 @@
 //!
 //! A small C with a very long depth is the sum of such products of parts of it (`deep`).
 //!
-//! Threads share the rows or columns of C; every element of C is computed by one thread as one chain of operations in the
-//! order of the depth, so the result has the same bits for any number of threads.
+//! Threads share the rows or columns of C, or the parts of a long depth; in which order the products of an element are added does
+//! not depend on how many there are, so the result has the same bits for any number of threads. (Which NaN a NaN is may vary:
+//! its sign and payload, where different ones meet.)
 //!
 //! The semantics are those of BLAS: with `beta` zero C is not read; with `alpha` zero, or a depth of zero, C is scaled and A
 //! and B are not read; otherwise no factor is skipped, so a NaN in A or B reaches every element of C that depends on it.
@@ -28,6 +29,7 @@ mod common;
 mod deep;
 mod direct;
 mod epilogue;
+mod locality;
 mod microkernel;
 mod narrow;
 mod pack;
@@ -40,15 +42,15 @@ pub use epilogue::{Bias, Epilogue};
 pub use packed::{PackedMatrix, gemm_packed};
 pub use raw::{dgemm, sgemm};
 
-use crate::caches::caches;
 use crate::dispatch;
 use crate::error::Error;
 use crate::isa::{Isa, Kernel, Lanes, Scalar};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::{self, Divide, Grain};
+use crate::parallel::{Divide, Grain};
 use blocked::Blocked;
 use blocking::Blocking;
 use common::Common;
+use locality::{packs_a, packs_b, tile_rows};
 
 /// C <- alpha A B + beta C, for A of m x k, B of k x n, C of m x n elements, at any strides.
 ///
@@ -347,26 +349,11 @@ enum Path {
     Blocked { pack_a: bool, pack_b: bool },
 }
 
-/// A side of C this short is served by at most two micro-tiles.
+/// A side of C this short is served by a few micro-tiles.
 const NARROW: usize = 16;
-/// Rows of micro-tiles beyond which a copy of B pays: where its block cannot stay in the second-level cache, where its rows share a set of
-/// the first-level cache, where its block fills more than a quarter of the second-level cache, and where that does not hold it.
-const REUSES: [usize; 4] = [1, 12, 24, 6];
-/// The same at the level that unrolls its tiles, AVX2, where whole tiles of a copy take fewer instructions: where vectors of B cross cache
-/// lines and it fits the first-level cache, where they cross and the second-level cache holds it, where they do not cross and B fills
-/// at most a quarter of that, and where it fills more. Each of several threads that share rows is to have as many.
-const UNROLLED_REUSES: [usize; 4] = [24, 12, 64, 20];
-/// The same where rows of B share a set and tiles are lower than AVX-512's: they need twice as much from the second-level cache.
-const LOW_REUSES: usize = 3;
-/// Rows of a micro-tile that is not low.
-const HIGH: usize = 12;
-/// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
-const PACKED_A: usize = 64;
-/// Columns of C, and elements of a row of A, from which on an A whose rows are adjacent along the depth pays for a copy, too, at the
-/// level that unrolls its tiles, AVX2: 1.02 to 1.05 times as fast at 1024 cubed, 1.07 at 2048.
-const LONG_A: usize = 768;
 
-/// The way that a product takes, and whether its operands are transposed for it: C's columns are adjacent if possible.
+/// The way that a product takes, and whether its operands are transposed for it: B is read where it lies if C has a short side, else
+/// C's columns are adjacent if possible.
 fn choose<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> (Path, bool) {
     let Operands { a, b, c, .. } = operands;
     let ((m, n), k) = (c.shape(), a.cols());
@@ -397,85 +384,6 @@ fn choose<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> (Path, bool) {
 /// The blocked way, with copies of A and B where they pay.
 fn blocked<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Path {
     Path::Blocked { pack_a: packs_a::<S, T>(a, b.cols()), pack_b: b.col_stride() != 1 || packs_b::<S, T>(a, b) }
-}
-
-/// Whether a copy of B pays, whose rows are adjacent.
-fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
-    let (m, (k, n)) = (a.rows(), b.shape());
-    let tiles = m.div_ceil(tile_rows::<S, T>(a, b));
-    let depth = Blocking::depth::<S, T>(k);
-    let bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
-    let is_unrolled = S::UNROLL > 1;
-    // Where rows of C are shared among threads, so is the copy, for which they meet once more.
-    let shares_rows = m >= n && m.saturating_mul(n).saturating_mul(k) > WORTH_A_THREAD;
-    let each_reuses = |times: usize| tiles > times && (!shares_rows || tiles / parallel::current() > times);
-    match bytes {
-        _ if leaves_the_second_cache(b, depth) => tiles > REUSES[0],
-        _ if is_thrashing(b) => tiles > if S::GEMM_ROWS >= HIGH { REUSES[1] } else { LOW_REUSES },
-        bytes if bytes > caches().second => tiles > REUSES[3],
-        bytes if is_unrolled && crosses_lines::<S, T>(b) => {
-            each_reuses(UNROLLED_REUSES[usize::from(bytes > caches().first)])
-        }
-        bytes if bytes > caches().second / 4 => tiles > REUSES[2] && (!is_unrolled || each_reuses(UNROLLED_REUSES[3])),
-        _ => is_unrolled && each_reuses(UNROLLED_REUSES[2]),
-    }
-}
-
-/// Whether a copy of A pays where C has `n` columns.
-fn packs_a<S: Isa, T: Scalar>(a: MatRef<'_, T>, n: usize) -> bool {
-    match (a.row_stride(), a.col_stride()) {
-        (_, 1) => S::UNROLL > 1 && n.min(a.cols()) >= LONG_A,
-        (1, _) => n > PACKED_A,
-        _ => true,
-    }
-}
-
-/// Whether many rows, which lie whole pages apart, share each set of the first-level cache.
-fn is_thrashing<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
-    matrix.rows() > 2 * caches().first_ways && are_pages_apart(matrix)
-}
-
-/// Whether the rows of a matrix lie whole pages apart.
-fn are_pages_apart<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
-    matrix.row_stride().unsigned_abs().wrapping_mul(size_of::<T>()).is_multiple_of(4096)
-}
-
-/// Whether some of the vectors that whole rows of the matrix are cut into lie in two cache lines.
-fn crosses_lines<S: Isa, T: Scalar>(matrix: MatRef<'_, T>) -> bool {
-    let row_bytes = matrix.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
-    let vector = T::Lanes::<S>::COUNT * size_of::<T>();
-    !(matrix.element(0, 0).addr() | row_bytes).is_multiple_of(vector)
-}
-
-/// Whether `depth` rows do not fit the second-level cache together, however short they are: rows a multiple of a large power of two apart
-/// share a few of its sets.
-fn leaves_the_second_cache<T: Scalar>(matrix: MatRef<'_, T>, depth: usize) -> bool {
-    let row_bytes = matrix.row_stride().unsigned_abs().wrapping_mul(size_of::<T>());
-    let apart = 1_usize.checked_shl(row_bytes.trailing_zeros()).unwrap_or(0);
-    depth.saturating_mul(apart) > caches().second
-}
-
-/// Bytes of a matrix.
-fn bytes<T: Scalar>(matrix: MatRef<'_, T>) -> usize {
-    matrix.rows().saturating_mul(matrix.cols()).saturating_mul(size_of::<T>())
-}
-
-/// Whether a matrix that is read once, row after row, lies so far out that its rows are prefetched while those before them are used:
-/// it fills more than a `share`th of the third-level cache, which others use, too. A processor foresees what comes from nearer, and
-/// a kernel that does little with a number has no time to prefetch it.
-fn is_far<T: Scalar>(matrix: MatRef<'_, T>, share: usize) -> bool {
-    bytes(matrix) > (caches().third / share).max(caches().second)
-}
-
-/// Rows of a micro-tile whose A is read where it lies: at most MR.
-///
-/// Rows whole pages apart share one set of the first-level cache. There, a panel has no more rows than the set has lines, which is
-/// faster than a copy. Where all rows are one panel, it is cut only if it is much higher (12 x 3072 x 256 went to 1.4 times its speed), and
-/// B, which is then read twice, stays near.
-fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> usize {
-    let ways = caches().first_ways;
-    let is_high = a.rows() > 2 * ways || a.rows() > ways + 2 && !is_thrashing(b);
-    if a.col_stride() == 1 && is_high && are_pages_apart(a) { ways.min(S::GEMM_ROWS) } else { S::GEMM_ROWS }
 }
 
 /// The part of `matrix` that starts at (`row`, `col`) and has `rows` x `cols` elements.

@@ -6,7 +6,7 @@
 //! operation takes the token, so that none can be reached without that proof.
 //!
 //! Rust compiles an intrinsic to one instruction only inside a function that carries the matching `#[target_feature]`.
-//! Exactly one function a token does: [`Isa::vectorize`], the trampoline. Whatever lies between it and the
+//! One function a token does: [`Isa::vectorize`], the trampoline. Whatever lies between it and the
 //! intrinsics must be `#[inline(always)]`, and no closure may be handed to another thread there (it would lose the
 //! feature and run many times slower): threads outside, trampoline inside.
 
@@ -371,7 +371,7 @@ pub trait Lanes<S: Isa, T: Scalar>: Copy {
     fn reduce_sum(self, isa: S) -> T;
 
     /// Sums of neighbours, where lanes i and i ^ `D` are neighbours: of `self` in the lanes whose number lacks the bit `D`, of
-    /// `other` in those that have it. `D` is a power of two less than `COUNT`, which is not more than 8.
+    /// `other` in those that have it. `D` is a power of two: less than `COUNT`, and at most 8.
     fn add_neighbours<const D: usize>(self, isa: S, other: Self) -> Self;
     /// Lane 0, the first of the upper half, lane 1, the second of the upper half, and so on.
     fn interleave_halves(self, isa: S) -> Self;

@@ -314,6 +314,22 @@ impl<'a, T: Scalar> MatMut<'a, T> {
         Self { first, layout: Layout { rows, cols, row_stride, col_stride }, borrow: PhantomData }
     }
 
+    /// A view of another library's matrix.
+    ///
+    /// # Safety
+    /// That of [`MatMut::from_raw`], but for elements at one address, which some versions of such libraries let through.
+    ///
+    /// # Panics
+    /// If two elements lie at one address.
+    #[cfg(any(feature = "faer", feature = "nalgebra"))]
+    unsafe fn from_foreign(first: *mut T, rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> Self {
+        if let Err(overlap) = (Layout { rows, cols, row_stride, col_stride }).check_distinct() {
+            panic!("{overlap}");
+        }
+        // SAFETY: the caller's promise, and what was just checked.
+        unsafe { Self::from_raw(first, rows, cols, row_stride, col_stride) }
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.layout.rows

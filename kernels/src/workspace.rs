@@ -9,7 +9,8 @@ thread_local! {
 
 /// Runs `work` with scratch of at least `length` elements, whose contents are whatever was left there.
 ///
-/// The memory is the calling thread's and grows to the most it was ever asked for. A call made while `work` runs (by `work`, or
+/// The memory is the calling thread's and grows to the most it was ever asked for: where threads take turns in no fixed order, each has
+/// to have had its largest task before none allocates. A call made while `work` runs (by `work`, or
 /// by a task that this thread steals meanwhile) gets other memory, which is kept for the next such call. Where the thread is
 /// about to end and keeps nothing any more, as in what `atexit` runs, the memory is that of the call alone.
 pub(crate) fn with_scratch<T: bytemuck::Pod, R>(length: usize, work: impl FnOnce(&mut [T]) -> R) -> R {

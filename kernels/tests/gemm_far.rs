@@ -23,6 +23,11 @@ fn shapes<T: Scalar>() -> Vec<(usize, usize, usize)> {
         (5, 300, more_than(second, 300)),
         (13, 1100, more_than(second, 1100)),
         (30, 300, more_than(second, 300)),
+        // Long rows of A, few and many of them.
+        (4, 777, more_than(second, 777).max(800)),
+        (9, 1000, 900),
+        (13, 1000, 900),
+        (100, 770, 800),
         // Many rows times few columns, which whole tiles have and have not; A, C or both lie far.
         (more_than(second, 100), 100, 64),
         (more_than(second, 70), 70, 20),

@@ -41,6 +41,11 @@ fn products_between_guard_pages() {
             check_far::<f32>(seed, &mut single, 380 + seed as usize % 7);
             check_far::<f64>(seed, &mut double, 290 + seed as usize % 7);
         }
+        // A few rows have tiles that are wider than the extents above.
+        if seed % 10 == 0 {
+            check_wide::<f32>(seed, &mut single);
+            check_wide::<f64>(seed, &mut double);
+        }
     }
 }
 
@@ -204,6 +209,18 @@ fn check_far<T: ByPointers>(seed: u64, operands: &mut Operands, extent: usize) {
     let a = Matrix::new(of_a, (m, k), order, false, T::NAN, at_end);
     let b = Matrix::new(of_b, (k, n), order, false, T::NAN, at_end);
     let c = Matrix::new(of_c, (m, n), Order::random(&mut numbers), false, T::from_f64(MARK), at_end);
+    check(seed, &mut numbers, Product { a, b, beta: 2.0, c }, of_c, false);
+}
+
+/// Checks a product of a few rows and many columns.
+fn check_wide<T: ByPointers>(seed: u64, operands: &mut Operands) {
+    let mut numbers = generator(seed);
+    let (m, k, n) = (numbers.random_range(1..=5), numbers.random_range(1..=40), numbers.random_range(LINES..=400));
+    let at_end = numbers.random();
+    let [of_a, of_b, of_c] = &mut operands.0;
+    let a = Matrix::new(of_a, (m, k), Order::random_readable(&mut numbers), false, T::NAN, at_end);
+    let b = Matrix::new(of_b, (k, n), ROWS, false, T::NAN, at_end);
+    let c = Matrix::new(of_c, (m, n), ROWS, false, T::from_f64(MARK), at_end);
     check(seed, &mut numbers, Product { a, b, beta: 2.0, c }, of_c, false);
 }
 

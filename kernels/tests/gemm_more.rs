@@ -237,6 +237,15 @@ fn a_batch_of_one_has_its_next_matrix_anywhere() {
     }
 }
 
+#[test]
+fn any_number_of_empty_products_takes_no_time() {
+    let count = usize::MAX;
+    let nothing = |rows, cols| Batch::<f32>::row_major(&[], count, rows, cols).unwrap();
+    let target = BatchMut::row_major(&mut [], count, 0, 3).unwrap();
+    gemm_batch(1.0, nothing(0, 2), Batch::with_strides(&[1.0; 6], count, (2, 3), (3, 1), 0).unwrap(), 0.0, target)
+        .unwrap();
+}
+
 /// The stride along an extent of 1 leads nowhere, and may be any.
 #[test]
 fn strides_that_are_never_taken_may_be_any() {

@@ -22,7 +22,7 @@ pub struct BatchMut<'a, T> {
     places: Places,
 }
 
-/// Where the matrices of a batch lie in a slice: row-major, number i from `i stride` on.
+/// Where the matrices of a batch lie in a slice: number i from `i stride` on.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     count: usize,
@@ -200,6 +200,10 @@ impl<S: Isa, T: Scalar> Divide for Part<'_, S, T> {
 
     fn run(self) {
         let Products { alpha, a, b, beta, mut c } = self.products;
+        // There may be any number of empty ones.
+        if c.places.span() == 0 {
+            return;
+        }
         for index in self.first.. {
             if c.places.count == 0 {
                 break;

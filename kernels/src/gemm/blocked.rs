@@ -3,9 +3,10 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
+use super::locality::{bytes, tile_rows};
 use super::microkernel::{DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, PrefetchC, Tile, WideKernel};
 use super::pack;
-use super::{Operands, bytes, part, tile_rows};
+use super::{Operands, part};
 use crate::caches::caches;
 use crate::datapath::is_half_as_wide;
 use crate::groups::groups;
@@ -197,18 +198,21 @@ fn macro_kernel<S: Isa, T: Scalar>(
 ) {
     let finish = !epilogue.is_none();
     let rows_of_c = c.rows();
+    assert_eq!(b.view.cols(), c.cols());
     let mut tile = Tile::first_of(&c, alpha, beta, b.view.rows());
     let mut tiles = |i: usize, height: usize, panel: PanelOfA<T>, next_rows: isize| {
         (tile.rows, tile.a) = (height, panel);
         // The first rows of tiles fetch B, which the others find near.
         let next = Next { a: next_rows, b: if i == 0 { b.next } else { 0 } };
-        row_of_tiles(isa, &mut tile, &b, i, next, &mut c);
+        // SAFETY: both arms below give panels of `height` rows of A, as deep as B, where C has rows; B has C's columns.
+        unsafe { row_of_tiles(isa, &mut tile, &b, i, next, &mut c) };
         if finish {
             epilogue.rows(i, height).apply(isa, c.reborrow().split_rows(i).1.split_rows(height).0);
         }
     };
     match a {
         BlockOfA::Streamed(view) => {
+            assert_eq!(view.shape(), (rows_of_c, b.view.rows()));
             let few = FEW_TILES * S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
             let prefetch = view.col_stride() == 1 && b.view.cols() <= few && bytes(view) > caches().second;
             for (i, height) in groups(rows_of_c, tile_rows::<S, T>(view, b.view)) {
@@ -228,8 +232,12 @@ fn macro_kernel<S: Isa, T: Scalar>(
 }
 
 /// The tiles of the rows of C from `first` on that `tile` is for, one after the other.
+///
+/// # Safety
+/// The tile's depth, which is B's, and its rows are set, of which C has as many from `first` on, and its A, which is readable as far.
+/// C and B's view have as many columns.
 #[inline(always)]
-fn row_of_tiles<S: Isa, T: Scalar>(
+unsafe fn row_of_tiles<S: Isa, T: Scalar>(
     isa: S,
     tile: &mut Tile<T>,
     b: &BlockOfB<'_, T>,
@@ -246,26 +254,33 @@ fn row_of_tiles<S: Isa, T: Scalar>(
         let only_prefetches = next.a != 0 && n > lanes && n <= S::GEMM_VECTORS * lanes;
         let may_halve = b.streamed == n && !only_prefetches;
         let whole = b.streamed - if may_halve { halved::<S, T>(c) } else { 0 };
-        tiles::<S, T, false>(isa, tile, (b.view.element(0, 0), stride), first, 0..whole, next, c);
-        if whole < b.streamed {
-            half_tile(isa, tile, (b.view.element(0, whole), stride), (first, whole), c);
+        let b_at = |j: usize| (b.view.element(0, j), stride);
+        // SAFETY: the caller's promise of the tile and of B's view, whose first columns these are: whole vectors on a level without
+        // masks, by what `streamed` gave.
+        unsafe {
+            tiles::<S, T, false>(isa, tile, b_at(0), first, 0..whole, next, c);
+            if whole < b.streamed {
+                half_tile(isa, tile, b_at(whole), (first, whole), c);
+            }
         }
     }
     if b.streamed < n {
         // The panels of the copy are what the tiles read.
         assert!(b.packed.len() >= pack::b_length::<S, T>(n - b.streamed, tile.depth), "a copy of {n} columns");
-        tiles::<S, T, true>(isa, tile, (b.packed.as_ptr(), 0), first, b.streamed..n, next, c);
+        // SAFETY: the caller's promise of the tile; the copy is as long as all panels of these columns, checked above.
+        unsafe { tiles::<S, T, true>(isa, tile, (b.packed.as_ptr(), 0), first, b.streamed..n, next, c) };
     }
 }
 
 /// The tiles of some columns of the rows of C from `first` on that `tile` is for.
 ///
-/// Whoever calls it has set the tile's depth, its rows, of which C has as many from `first` on, and its A, which is readable as far.
-/// As many rows of B, as deep as the tile, are readable as `columns` has elements: from the address given on, with the row stride
-/// given, in whole vectors on a level without masks; or, if they are `PACKED`, in micropanels as wide as the micro-tile, the last in
-/// as many whole vectors as it needs. So what each tile reads and writes is there.
+/// # Safety
+/// The tile's depth and its rows are set, of which C has as many from `first` on, and its A, which is readable as far. C has the
+/// `columns`. B is readable in as many rows as the tile is deep: in as many elements as there are columns, from the address given on,
+/// with the row stride given, in whole vectors on a level without masks; or, if it is `PACKED`, in micropanels as wide as the
+/// micro-tile, the last in as many whole vectors as it needs. So what each tile reads and writes is there.
 #[inline(always)]
-pub(super) fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
+pub(super) unsafe fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
     isa: S,
     tile: &mut Tile<T>,
     (b, b_stride): (*const T, isize),
@@ -329,9 +344,11 @@ pub(super) fn halved<S: Isa, T: Scalar>(c: &MatMut<'_, T>) -> usize {
     if pays && c.col_stride() == 1 && is_half_as_wide() { rest } else { 0 }
 }
 
-/// The tile of the last columns, from `j` on, at most half a vector, of the rows of C from `first` on that `tile` is for. Whoever calls it
-/// has set what [`tiles`] needs, and `b` is where B's part of these columns starts.
-pub(super) fn half_tile<S: Isa, T: Scalar>(
+/// The tile of the last columns, from `j` on, at most half a vector, of the rows of C from `first` on that `tile` is for.
+///
+/// # Safety
+/// That of [`tiles`] that are not packed, for these columns; `b` is where B's part of them starts.
+pub(super) unsafe fn half_tile<S: Isa, T: Scalar>(
     isa: S,
     tile: &mut Tile<T>,
     (b, b_stride): (*const T, isize),

@@ -2,6 +2,7 @@
 
 use super::Operands;
 use super::across::add_across;
+use super::locality::{are_pages_apart, is_far};
 use crate::isa::{Isa, Kernel, Lanes, MAX_LANES, Scalar};
 use crate::parallel::{self, Divide, Grain};
 use crate::workspace::with_scratch;
@@ -11,7 +12,7 @@ const MAX_ROWS: usize = MAX_LANES / 2;
 
 /// C <- epilogue(alpha A B + beta C), where A's rows are adjacent along the depth and B has one column.
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: Grain) {
-    let is_far = super::is_far(operands.a, 4);
+    let is_far = is_far(operands.a, 4);
     let column = operands.b.transposed();
     if column.col_stride() == 1 {
         let column = column.row(0);
@@ -98,7 +99,7 @@ impl<T: Scalar> Dots<'_, '_, T> {
                 return isa.vectorize(Rows::<T, R, R, true>(self));
             }
         }
-        if FEW < R && super::are_pages_apart(self.operands.a) {
+        if FEW < R && are_pages_apart(self.operands.a) {
             isa.vectorize(Rows::<T, R, FEW, false>(self));
         } else {
             isa.vectorize(Rows::<T, R, R, false>(self));

@@ -55,12 +55,12 @@ pub(super) fn pack_all<S: Isa, T: Scalar>(isa: S, matrix: MatRef<'_, T>, of_a: b
     let (extent, k) = if of_a { matrix.shape() } else { (matrix.cols(), matrix.rows()) };
     let panel = if of_a { S::GEMM_ROWS } else { S::GEMM_VECTORS * T::Lanes::<S>::COUNT };
     let (panels, blocks) = (extent.div_ceil(panel), k.div_ceil(depth));
-    let copy = Copy { isa, matrix, of_a, depth, panel, panels, first: 0, count: panels * blocks, packed };
-    parallel::divide(copy, Grain::of(panel * depth, WORTH_A_THREAD));
+    let all = Panels { isa, matrix, of_a, depth, panel, panels, first: 0, count: panels * blocks, packed };
+    parallel::divide(all, Grain::of(panel * depth, WORTH_A_THREAD));
 }
 
-/// The copy of some micropanels: those of one block of the depth after those of the block before.
-struct Copy<'a, S, T> {
+/// Some micropanels to be copied: those of one block of the depth after those of the block before.
+struct Panels<'a, S, T> {
     isa: S,
     matrix: MatRef<'a, T>,
     of_a: bool,
@@ -76,7 +76,7 @@ struct Copy<'a, S, T> {
     packed: &'a mut [T],
 }
 
-impl<S: Isa, T: Scalar> Copy<'_, S, T> {
+impl<S: Isa, T: Scalar> Panels<'_, S, T> {
     /// Rows of A, or columns of B, and the depth.
     fn extents(&self) -> (usize, usize) {
         if self.of_a { self.matrix.shape() } else { (self.matrix.cols(), self.matrix.rows()) }
@@ -92,7 +92,7 @@ impl<S: Isa, T: Scalar> Copy<'_, S, T> {
     }
 }
 
-impl<S: Isa, T: Scalar> Divide for Copy<'_, S, T> {
+impl<S: Isa, T: Scalar> Divide for Panels<'_, S, T> {
     fn length(&self) -> usize {
         self.count
     }

@@ -14,7 +14,8 @@ const DEPTH: usize = 4096;
 /// Parts at most: each has a sum of its own of every element of C.
 const MOST_PARTS: usize = 16;
 
-/// Parts of the depth of an `m` x `k` by `k` x `n` product; it follows from the shape alone, as an element's bits depend on it.
+/// Parts of the depth of an `m` x `k` by `k` x `n` product; it follows from level, type and shape alone, as an element's bits depend
+/// on it.
 pub(super) fn parts<S: Isa, T: Scalar>(m: usize, k: usize, n: usize) -> usize {
     if k < 2 * DEPTH || m.saturating_mul(n) > MOST_ELEMENTS {
         return 1;
@@ -29,12 +30,12 @@ pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, count: u
     let (m, n) = c.shape();
     with_scratch(count * m * n, |sums: &mut [T]| {
         let depth = a.cols().div_ceil(count);
-        let length = groups(a.cols(), depth).count();
-        let parts = Parts { isa, a, b, shape: (m, n), depth, first: 0, sums: &mut sums[..length * m * n] };
+        debug_assert_eq!(groups(a.cols(), depth).count(), count);
+        let parts = Parts { isa, a, b, shape: (m, n), depth, first: 0, sums: &mut *sums };
         parallel::divide(parts, super::grain(m * n * depth));
         for i in 0..m {
             for j in 0..n {
-                let sum = sums.chunks_exact(m * n).take(length).fold(T::ZERO, |sum, part| sum + part[i * n + j]);
+                let sum = sums.chunks_exact(m * n).fold(T::ZERO, |sum, part| sum + part[i * n + j]);
                 // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
                 unsafe { super::write_scaled(c.element(i, j), alpha * sum, beta) };
             }

@@ -2,8 +2,9 @@
 
 use super::blocked::{Next, half_tile, halved, panel_of, streamed, tiles};
 use super::blocking::Blocking;
+use super::locality::{is_thrashing, tile_rows};
 use super::microkernel::Tile;
-use super::{Operands, Path, WORTH_A_THREAD, choose, is_thrashing, is_trivial, narrow, tile_rows};
+use super::{Operands, Path, WORTH_A_THREAD, choose, is_trivial, narrow};
 use crate::groups::groups;
 use crate::isa::{Isa, Scalar};
 
@@ -39,9 +40,14 @@ pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
     let whole = n - halved::<S, T>(c);
     for (i, rows) in groups(m, tile_rows::<S, T>(a, b)) {
         (tile.rows, tile.a) = (rows, panel_of(a, i));
-        tiles::<S, T, false>(isa, &mut tile, (b.element(0, 0), b.row_stride()), i, 0..whole, Next::NEAR, c);
-        if whole < n {
-            half_tile(isa, &mut tile, (b.element(0, whole), b.row_stride()), (i, whole), c);
+        let b_at = |j: usize| (b.element(0, j), b.row_stride());
+        // SAFETY: the operands' extents agree, so A has these rows, and B as many columns as C; all of them are read where they lie only
+        // if they are whole vectors or the level has masks (`is_one_block`).
+        unsafe {
+            tiles::<S, T, false>(isa, &mut tile, b_at(0), i, 0..whole, Next::NEAR, c);
+            if whole < n {
+                half_tile(isa, &mut tile, b_at(whole), (i, whole), c);
+            }
         }
     }
     if !epilogue.is_none() {

@@ -94,8 +94,8 @@ impl<T: Scalar, const ACROSS: bool, const CUT: bool, const PREFETCH: u8> TileKer
     }
 }
 
-/// Computes a whole tile whose B is a packed panel, and whose A is one if it is `ACROSS`: as a [`MicroKernel`], but the strides
-/// are constants, which leaves a step with nothing but its loads and multiply-adds.
+/// Computes a whole tile whose B has the strides of a packed panel, and whose A has if it is `ACROSS`: as a [`MicroKernel`], but the
+/// strides are constants, which leaves a step with nothing but its loads and multiply-adds.
 ///
 /// Whoever makes one promises what a `MicroKernel` needs, and that the tile [is dense](Tile::is_dense).
 pub(super) struct DenseKernel<'a, T, const ACROSS: bool>(pub &'a Tile<T>);

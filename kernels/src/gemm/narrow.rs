@@ -6,6 +6,7 @@
 //! across the vectors of a whole row of C at once.
 
 use super::across::add_across;
+use super::locality::is_far;
 use super::{Operands, pack};
 use crate::groups::groups;
 use crate::isa::{Isa, Lanes, MAX_LANES, Scalar, TileKernel};
@@ -47,7 +48,7 @@ pub(super) fn pays<S: Isa, T: Scalar>(n: usize, k: usize) -> bool {
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: Grain) {
     let rows = operands.a.rows();
     let grain = if rows > grain.items() { grain.at_least(rows.div_ceil(parallel::current())) } else { grain };
-    let is_far = super::is_far(operands.a, 8);
+    let is_far = is_far(operands.a, 8);
     parallel::divide(NarrowProduct { isa, operands, is_far }, grain);
 }
 

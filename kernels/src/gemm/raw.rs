@@ -14,9 +14,12 @@ use crate::matrix::{MatMut, MatRef};
 ///
 /// # Safety
 /// * All pointers are aligned as their type is.
-/// * Every element (i, j) of A is readable at `a + i rsa + j csa`, and of B likewise.
+/// * Every element (i, j) of A is readable and initialised at `a + i rsa + j csa`, and of B likewise; nobody writes them
+///   meanwhile.
 /// * Every element (i, j) of C is writable at `c + i rsc + j csc`, and readable and initialised unless `beta` is zero.
-/// * No two elements of C lie at one address, and none of C's lies where A's or B's do.
+/// * No two elements of C lie at one address, none of C's lies where A's or B's do, and nobody else reads or writes them
+///   meanwhile.
+/// * The elements of each matrix lie in one allocation.
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn sgemm(
     m: usize,

@@ -3,6 +3,7 @@
 //! B is read once and in the order in which it lies, which a processor foresees best.
 
 use super::Operands;
+use super::locality::is_far;
 use crate::isa::{Isa, Kernel, Lanes, Scalar};
 use crate::matrix::MatRef;
 use crate::parallel::{self, Divide, Grain};
@@ -30,7 +31,7 @@ pub(super) fn pays<T: Scalar>(b: MatRef<'_, T>) -> bool {
 
 /// C <- epilogue(alpha A B + beta C), where A and C have one row and B's columns are adjacent.
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, grain: Grain) {
-    let is_far = super::is_far(operands.b, 4);
+    let is_far = is_far(operands.b, 4);
     parallel::divide(RowProduct { isa, operands, is_far }, grain);
 }
 

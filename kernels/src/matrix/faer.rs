@@ -21,8 +21,7 @@ impl<'a, T: Scalar, R: Shape, C: Shape, RS: Stride, CS: Stride> From<faer::MatMu
     fn from(view: faer::MatMut<'a, T, R, C, RS, CS>) -> Self {
         let (rows, cols) = (view.nrows().unbound(), view.ncols().unbound());
         let (row_stride, col_stride) = (view.row_stride().element_stride(), view.col_stride().element_stride());
-        // SAFETY: the matrix's elements lie at these strides, are borrowed exclusively for `'a`, and no two of them lie at
-        // one address: faer has no safe function that makes a writable view in which they do.
-        unsafe { Self::from_raw(view.as_ptr_mut(), rows, cols, row_stride, col_stride) }
+        // SAFETY: the matrix's elements lie at these strides and are borrowed exclusively for `'a`.
+        unsafe { Self::from_foreign(view.as_ptr_mut(), rows, cols, row_stride, col_stride) }
     }
 }

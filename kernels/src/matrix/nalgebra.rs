@@ -15,8 +15,7 @@ impl<'a, T: Scalar, R: Dim, C: Dim, S: RawStorage<T, R, C>> From<&'a Matrix<T, R
 impl<'a, T: Scalar, R: Dim, C: Dim, S: RawStorageMut<T, R, C>> From<&'a mut Matrix<T, R, C, S>> for MatMut<'a, T> {
     fn from(matrix: &'a mut Matrix<T, R, C, S>) -> Self {
         let ((rows, cols), (row_stride, col_stride)) = (matrix.shape(), matrix.strides());
-        // SAFETY: the matrix's elements lie at these strides, are borrowed exclusively for `'a`, and no two of them lie at
-        // one address: nalgebra has no safe function that makes a writable matrix in which they do.
-        unsafe { Self::from_raw(matrix.as_mut_ptr(), rows, cols, row_stride as isize, col_stride as isize) }
+        // SAFETY: the matrix's elements lie at these strides and are borrowed exclusively for `'a`.
+        unsafe { Self::from_foreign(matrix.as_mut_ptr(), rows, cols, row_stride as isize, col_stride as isize) }
     }
 }

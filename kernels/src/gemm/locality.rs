@@ -1,0 +1,128 @@
+//! How near a product's operands lie, and what follows from that: what is copied, how high tiles are, what is prefetched.
+//!
+//! None of it changes a bit of the result.
+
+use super::{Blocking, WORTH_A_THREAD};
+use crate::caches::caches;
+use crate::isa::{Isa, Lanes, Scalar};
+use crate::matrix::MatRef;
+use crate::parallel;
+
+/// Rows of micro-tiles beyond which a copy of B pays, by where the tiles find B's block.
+mod reuses {
+    /// Its rows share so few sets of the second-level cache that it cannot stay there.
+    pub const SCATTERED: usize = 1;
+    /// Its rows share a set of the first-level cache; tiles are high ones, AVX-512's.
+    pub const THRASHING: usize = 12;
+    /// Likewise; lower tiles need twice as much from the second-level cache.
+    pub const THRASHING_LOW_TILES: usize = 3;
+    /// The second-level cache does not hold it.
+    pub const FAR: usize = 6;
+    /// It fills more than a quarter of the second-level cache.
+    pub const LARGE: usize = 24;
+
+    /// The others are for the level that unrolls its tiles, AVX2, where whole tiles of a copy take fewer instructions. Each of several
+    /// threads that share rows is to have as many. Here vectors cross cache lines, and the first-level cache holds it.
+    pub const CROSSING_NEAR: usize = 24;
+    /// Vectors cross cache lines, and the second-level cache holds it.
+    pub const CROSSING: usize = 12;
+    /// It fills more than a quarter of the second-level cache.
+    pub const LARGE_UNROLLED: usize = 20;
+    /// It is smaller.
+    pub const SMALL_UNROLLED: usize = 64;
+}
+
+/// Rows of a micro-tile that is not low.
+const HIGH: usize = 12;
+/// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
+const PACKED_A: usize = 64;
+/// Columns of C, and elements of a row of A, from which on an A whose rows are adjacent along the depth pays for a copy, too, at the
+/// level that unrolls its tiles, AVX2: 1.02 to 1.05 times as fast at 1024 cubed, 1.07 at 2048. Fewer rows than two tiles have do not
+/// pay for it: 4 x 776 x 800 is 1.07 to 1.17 times as fast without.
+const LONG_A: usize = 768;
+
+/// Whether a copy of B pays, whose rows are adjacent.
+pub(super) fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
+    let (m, (k, n)) = (a.rows(), b.shape());
+    let tiles = m.div_ceil(tile_rows::<S, T>(a, b));
+    let depth = Blocking::depth::<S, T>(k);
+    let bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
+    let is_unrolled = S::UNROLL > 1;
+    // Where rows of C are shared among threads, so is the copy, for which they meet once more.
+    let shares_rows = m >= n && m.saturating_mul(n).saturating_mul(k) > WORTH_A_THREAD;
+    let each_reuses = |times: usize| tiles > times && (!shares_rows || tiles / parallel::current() > times);
+    if leaves_the_second_cache(b, depth) {
+        tiles > reuses::SCATTERED
+    } else if is_thrashing(b) {
+        tiles > if S::GEMM_ROWS >= HIGH { reuses::THRASHING } else { reuses::THRASHING_LOW_TILES }
+    } else if bytes > caches().second {
+        tiles > reuses::FAR
+    } else if is_unrolled && crosses_lines::<S, T>(b) {
+        each_reuses(if bytes > caches().first { reuses::CROSSING } else { reuses::CROSSING_NEAR })
+    } else if bytes > caches().second / 4 {
+        tiles > reuses::LARGE && (!is_unrolled || each_reuses(reuses::LARGE_UNROLLED))
+    } else {
+        is_unrolled && each_reuses(reuses::SMALL_UNROLLED)
+    }
+}
+
+/// Whether a copy of A pays where C has `n` columns.
+pub(super) fn packs_a<S: Isa, T: Scalar>(a: MatRef<'_, T>, n: usize) -> bool {
+    match (a.row_stride(), a.col_stride()) {
+        (_, 1) => S::UNROLL > 1 && n.min(a.cols()) >= LONG_A && a.rows() >= 2 * S::GEMM_ROWS,
+        (1, _) => n > PACKED_A,
+        _ => true,
+    }
+}
+
+/// Whether many rows, which lie whole pages apart, share each set of the first-level cache.
+pub(super) fn is_thrashing<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
+    matrix.rows() > 2 * caches().first_ways && are_pages_apart(matrix)
+}
+
+/// Whether the rows of a matrix lie whole pages apart.
+pub(super) fn are_pages_apart<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
+    let apart = row_bytes(matrix);
+    apart > 0 && apart.is_multiple_of(4096)
+}
+
+/// Whether some of the vectors that whole rows of the matrix are cut into lie in two cache lines.
+fn crosses_lines<S: Isa, T: Scalar>(matrix: MatRef<'_, T>) -> bool {
+    let vector = T::Lanes::<S>::COUNT * size_of::<T>();
+    !(matrix.element(0, 0).addr() | row_bytes(matrix)).is_multiple_of(vector)
+}
+
+/// Whether `depth` rows do not fit the second-level cache together, however short they are: rows a multiple of a large power of two apart
+/// share a few of its sets.
+fn leaves_the_second_cache<T: Scalar>(matrix: MatRef<'_, T>, depth: usize) -> bool {
+    let apart = 1_usize.checked_shl(row_bytes(matrix).trailing_zeros()).unwrap_or(0);
+    depth.saturating_mul(apart) > caches().second
+}
+
+/// Bytes from a row of a matrix to the next.
+fn row_bytes<T: Scalar>(matrix: MatRef<'_, T>) -> usize {
+    matrix.row_stride().unsigned_abs().wrapping_mul(size_of::<T>())
+}
+
+/// Bytes of a matrix.
+pub(super) fn bytes<T: Scalar>(matrix: MatRef<'_, T>) -> usize {
+    matrix.rows().saturating_mul(matrix.cols()).saturating_mul(size_of::<T>())
+}
+
+/// Whether a matrix that is read once, row after row, lies so far out that its rows are prefetched while those before them are used:
+/// it fills more than a `share`th of the third-level cache, which others use, too. A processor foresees what comes from nearer, and
+/// a kernel that does little with a number has no time to prefetch it.
+pub(super) fn is_far<T: Scalar>(matrix: MatRef<'_, T>, share: usize) -> bool {
+    bytes(matrix) > (caches().third / share).max(caches().second)
+}
+
+/// Rows of a micro-tile whose A is read where it lies: at most MR.
+///
+/// Rows whole pages apart share one set of the first-level cache. There, a panel has no more rows than the set has lines, which is
+/// faster than a copy. Where all rows are one panel, it is cut only if it is much higher (12 x 3072 x 256 went to 1.4 times its speed), and
+/// B, which is then read twice, stays near.
+pub(super) fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> usize {
+    let ways = caches().first_ways;
+    let is_high = a.rows() > 2 * ways || a.rows() > ways + 2 && !is_thrashing(b);
+    if a.col_stride() == 1 && is_high && are_pages_apart(a) { ways.min(S::GEMM_ROWS) } else { S::GEMM_ROWS }
+}
