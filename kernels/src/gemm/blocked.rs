@@ -323,11 +323,13 @@ pub(super) unsafe fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
         tile.b_stride = if PACKED { cols.next_multiple_of(lanes) as isize } else { b_stride };
         if is_scattered {
             let target = c.reborrow().split_rows(first).1.split_rows(tile.rows).0;
-            compute_scattered(isa, tile, is_cut, prefetch, target.split_cols(j).1.split_cols(cols).0);
+            // SAFETY: the caller's promise, for these columns.
+            unsafe { compute_scattered(isa, tile, is_cut, prefetch, target.split_cols(j).1.split_cols(cols).0) };
         } else if is_wide {
             isa.wide_tile(tile.rows, WideKernel(tile));
         } else {
-            compute(isa, tile, is_cut, prefetch);
+            // SAFETY: the caller's promise, for these columns.
+            unsafe { compute(isa, tile, is_cut, prefetch) };
         }
         j += cols;
     }
@@ -370,9 +372,12 @@ pub(super) unsafe fn half_tile<S: Isa, T: Scalar>(
     }
 }
 
-/// Computes a tile of a C whose columns are adjacent.
+/// Computes a tile of a C whose columns are adjacent, whose last vector is not whole if it `is_cut`.
+///
+/// # Safety
+/// What the tile describes is there, as [`MicroKernel`] needs it.
 #[inline(always)]
-fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, prefetch: u8) {
+pub(super) unsafe fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, prefetch: u8) {
     let (rows, vectors) = (tile.rows, tile.cols.div_ceil(T::Lanes::<S>::COUNT));
     // Apart, so that no level compiles what it has not.
     #[allow(clippy::collapsible_if)]
@@ -421,10 +426,15 @@ fn compute_prefetching<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, 
 const MAX_TILE: usize = 12 * 2 * MAX_LANES;
 
 /// Computes a tile of any C, through one on the stack, by the same vector operations.
+///
+/// # Safety
+/// That of [`compute`], but for C, which is given.
 #[inline(never)]
-fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, prefetch: u8, c: MatMut<'_, T>) {
+unsafe fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, prefetch: u8, c: MatMut<'_, T>) {
     super::through_copy(c, tile.beta, &mut [T::ZERO; MAX_TILE], |c, c_stride| {
         // What lies beside the copy is not what comes next.
-        compute(isa, &Tile { c, c_stride, prefetch_c: PrefetchC::Nothing, ..*tile }, is_cut, prefetch);
+        let tile = Tile { c, c_stride, prefetch_c: PrefetchC::Nothing, ..*tile };
+        // SAFETY: the caller's promise of A and B; the copy has C's extents, which are the tile's.
+        unsafe { compute(isa, &tile, is_cut, prefetch) };
     });
 }

@@ -164,6 +164,12 @@ impl<T: Scalar> Tile<T> {
         }
     }
 
+    /// Whether nothing of C is prefetched.
+    #[inline(always)]
+    pub fn is_c_near(&self) -> bool {
+        self.prefetch_c == PrefetchC::Nothing
+    }
+
     /// Where row `i` of the tile of C starts.
     #[inline(always)]
     fn line(&self, i: usize) -> *mut T {
