@@ -222,10 +222,19 @@ impl<T: Scalar> Kernel for InPlace<'_, '_, T> {
     type Output = ();
 
     fn run<S: Isa>(self, isa: S) {
-        let Gemm { operands, limits } = self.0;
-        if limits.is_none() && direct::pays::<S, T>(operands) {
-            return direct::run(isa, operands);
+        if self.0.limits.is_none() && direct::pays::<S, T>(&self.0.operands) {
+            direct::run(isa, &mut self.0.operands);
+        } else {
+            self.0.run_indirectly(isa);
         }
+    }
+}
+
+impl<T: Scalar> Gemm<'_, T> {
+    /// The product by any way but the direct one. It is a function of its own, so that a small product does not save its registers.
+    #[inline(never)]
+    fn run_indirectly<S: Isa>(&mut self, isa: S) {
+        let Self { operands, limits } = self;
         let ((m, n), k) = (operands.c.shape(), operands.a.cols());
         let operands = operands.reborrow();
         if is_trivial(&operands) {

@@ -3,7 +3,7 @@
 use super::blocked::{Next, compute, half_tile, halved, panel_of, streamed, tiles};
 use super::blocking::Blocking;
 use super::locality::{is_thrashing, tile_rows};
-use super::microkernel::{NOTHING, Tile};
+use super::microkernel::{NOTHING, Tile, is_c_far};
 use super::{Operands, Path, WORTH_A_THREAD, choose, is_trivial, narrow};
 use crate::groups::groups;
 use crate::isa::{Isa, Lanes, Scalar};
@@ -33,46 +33,55 @@ fn is_one_block<S: Isa, T: Scalar>(k: usize, n: usize) -> bool {
 }
 
 /// C <- epilogue(alpha A B + beta C), tile by tile.
+///
+/// The two ways are functions of their own, since either would take registers from the other.
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
-    let Operands { alpha, a, b, beta, ref mut c, epilogue } = *operands;
-    let (m, n) = c.shape();
-    let mut tile = Tile::first_of(c, alpha, beta, a.cols());
-    let whole = n - halved::<S, T>(c);
-    if whole == n && n <= S::GEMM_VECTORS * T::Lanes::<S>::COUNT && tile.is_c_near() {
-        return run_one_tile_wide(isa, operands, &mut tile);
-    }
-    for (i, rows) in groups(m, tile_rows::<S, T>(a, b)) {
-        (tile.rows, tile.a) = (rows, panel_of(a, i));
-        let b_at = |j: usize| (b.element(0, j), b.row_stride());
-        // SAFETY: the operands' extents agree, so A has these rows, and B as many columns as C; all of them are read where they lie only
-        // if they are whole vectors or the level has masks (`is_one_block`).
-        unsafe {
-            tiles::<S, T, false>(isa, &mut tile, b_at(0), i, 0..whole, Next::NEAR, c);
-            if whole < n {
-                half_tile(isa, &mut tile, b_at(whole), (i, whole), c);
-            }
-        }
-    }
-    if !epilogue.is_none() {
-        epilogue.apply(isa, c.reborrow());
+    let c = &operands.c;
+    let is_one_tile_wide = c.cols() <= S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
+    if is_one_tile_wide && halved::<S, T>(c) == 0 && !is_c_far(c) {
+        one_tile_wide(isa, operands);
+    } else {
+        rows_of_tiles(isa, operands);
     }
 }
 
 /// That, where a tile is as wide as C: what its columns are is said once. At 16 cubed, 1.04 to 1.1 times as fast.
-///
-/// Apart, so that neither way takes registers from the other.
 #[inline(never)]
-fn run_one_tile_wide<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, tile: &mut Tile<T>) {
-    let Operands { a, b, ref mut c, epilogue, .. } = *operands;
+fn one_tile_wide<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
+    let Operands { alpha, a, b, beta, ref mut c, epilogue } = *operands;
     let (m, n) = c.shape();
     let is_cut = !n.is_multiple_of(T::Lanes::<S>::COUNT);
+    let mut tile = Tile::first_of(c, alpha, beta, a.cols());
     tile.cols = n;
     (tile.b, tile.b_stride) = (b.element(0, 0), b.row_stride());
     for (i, rows) in groups(m, tile_rows::<S, T>(a, b)) {
         (tile.rows, tile.a, tile.c) = (rows, panel_of(a, i), c.element(i, 0));
         // SAFETY: the operands' extents agree, so A and C have these rows, and B as many columns as C, all of which are read where they
         // lie only if they are whole vectors or the level has masks (`is_one_block`).
-        unsafe { compute(isa, tile, is_cut, NOTHING) };
+        unsafe { compute(isa, &tile, is_cut, NOTHING) };
+    }
+    if !epilogue.is_none() {
+        epilogue.apply(isa, c.reborrow());
+    }
+}
+
+/// That, where rows of C are several tiles.
+#[inline(never)]
+fn rows_of_tiles<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
+    let Operands { alpha, a, b, beta, ref mut c, epilogue } = *operands;
+    let (m, n) = c.shape();
+    let mut tile = Tile::first_of(c, alpha, beta, a.cols());
+    let whole = n - halved::<S, T>(c);
+    for (i, rows) in groups(m, tile_rows::<S, T>(a, b)) {
+        (tile.rows, tile.a) = (rows, panel_of(a, i));
+        let b_at = |j: usize| (b.element(0, j), b.row_stride());
+        // SAFETY: as above.
+        unsafe {
+            tiles::<S, T, false>(isa, &mut tile, b_at(0), i, 0..whole, Next::NEAR, c);
+            if whole < n {
+                half_tile(isa, &mut tile, b_at(whole), (i, whole), c);
+            }
+        }
     }
     if !epilogue.is_none() {
         epilogue.apply(isa, c.reborrow());

@@ -62,7 +62,7 @@ const SHALLOW: usize = 64;
 
 /// Whether C lies further out than in the second-level cache, of which one that fills a quarter is left there by whoever
 /// uses it. To prefetch nearer lines costs more than to wait for them.
-fn is_c_far<T: Scalar>(c: &MatMut<'_, T>) -> bool {
+pub(super) fn is_c_far<T: Scalar>(c: &MatMut<'_, T>) -> bool {
     c.rows().saturating_mul(c.cols()) > caches().second / 4 / size_of::<T>()
 }
 
@@ -162,12 +162,6 @@ impl<T: Scalar> Tile<T> {
             rows: 0,
             cols: 0,
         }
-    }
-
-    /// Whether nothing of C is prefetched.
-    #[inline(always)]
-    pub fn is_c_near(&self) -> bool {
-        self.prefetch_c == PrefetchC::Nothing
     }
 
     /// Where row `i` of the tile of C starts.
