@@ -82,7 +82,17 @@ impl<T: Scalar, const R: usize, const ABREAST: usize, const PREFETCH: bool> Kern
         for first in (0..whole).step_by(R) {
             self.0.rows::<S, R, ABREAST, PREFETCH>(isa, first);
         }
-        for first in whole..rows {
+        // Rows by themselves wait for their own sums; those of a few rows, for each other's.
+        let mut first = whole;
+        if rows - first >= 4 {
+            self.0.rows::<S, 4, 4, PREFETCH>(isa, first);
+            first += 4;
+        }
+        if rows - first >= 2 {
+            self.0.rows::<S, 2, 2, PREFETCH>(isa, first);
+            first += 2;
+        }
+        if rows > first {
             self.0.rows::<S, 1, 1, PREFETCH>(isa, first);
         }
     }
@@ -109,12 +119,11 @@ impl<T: Scalar> Dots<'_, '_, T> {
     /// `R` elements of C from `first` on. An element's bits do not depend on what the others are.
     #[inline(always)]
     fn rows<S: Isa, const R: usize, const ABREAST: usize, const PREFETCH: bool>(&self, isa: S, first: usize) {
-        let Operands { alpha, a, beta, ref c, .. } = *self.operands;
+        let Operands { alpha, beta, ref c, .. } = *self.operands;
         let zero = T::Lanes::<S>::splat(isa, T::ZERO);
-        let rows: [&[T]; R] = std::array::from_fn(|r| a.row(first + r));
         let mut totals = [zero; R];
-        for (rows, totals) in rows.as_chunks().0.iter().zip(totals.as_chunks_mut().0) {
-            *totals = self.dots::<S, R, ABREAST, PREFETCH>(isa, rows);
+        for (part, totals) in totals.as_chunks_mut().0.iter_mut().enumerate() {
+            *totals = self.dots::<S, R, ABREAST, PREFETCH>(isa, first + part * ABREAST);
         }
         // Half a vector's rows are there twice.
         let lanes = T::Lanes::<S>::COUNT;
@@ -130,17 +139,21 @@ impl<T: Scalar> Dots<'_, '_, T> {
         }
     }
 
-    /// Each row times the column, which is as long, in as many sums as a vector has lanes.
+    /// Each of `ABREAST` rows from `first` on times the column, in as many sums as a vector has lanes.
     #[inline(always)]
     fn dots<S: Isa, const R: usize, const ABREAST: usize, const PREFETCH: bool>(
         &self,
         isa: S,
-        rows: &[&[T]; ABREAST],
+        first: usize,
     ) -> [T::Lanes<S>; ABREAST] {
         let lanes = T::Lanes::<S>::COUNT;
-        let length = self.column.len();
-        assert!(rows.iter().all(|row| row.len() == length));
-        let next = self.operands.a.row_stride().wrapping_mul(R as isize);
+        let (a, length) = (self.operands.a, self.column.len());
+        assert!(a.col_stride() == 1 && a.cols() == length && first + ABREAST <= a.rows());
+        let next = a.row_stride().wrapping_mul(R as isize);
+        let mut rows = [a.element(first, 0); ABREAST];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = a.element(first + r, 0);
+        }
         let column = self.column.as_ptr();
         let mut totals = [T::Lanes::<S>::splat(isa, T::ZERO); ABREAST];
         let whole = length / lanes * lanes;
@@ -149,8 +162,8 @@ impl<T: Scalar> Dots<'_, '_, T> {
             // SAFETY: a whole vector from `d` on lies within the column and each row, which are as long.
             unsafe {
                 let w = T::Lanes::<S>::load(isa, column.add(d));
-                for (total, row) in totals.iter_mut().zip(rows) {
-                    let row = row.as_ptr().add(d);
+                for (total, row) in totals.iter_mut().zip(&rows) {
+                    let row = row.add(d);
                     *total = T::Lanes::<S>::load(isa, row).mul_add(isa, w, *total);
                     if PREFETCH {
                         isa.prefetch_second(row.wrapping_offset(next));
@@ -160,9 +173,13 @@ impl<T: Scalar> Dots<'_, '_, T> {
             d += lanes;
         }
         if whole < length {
-            let w = T::Lanes::<S>::read(isa, &self.column[whole..]);
-            for (total, row) in totals.iter_mut().zip(rows) {
-                *total = T::Lanes::<S>::read(isa, &row[whole..]).mul_add(isa, w, *total);
+            // SAFETY: what is left of the column and of each row, which are as long, is less than a vector.
+            unsafe {
+                let w = T::Lanes::<S>::load_partial(isa, column.add(whole), length - whole);
+                for (total, row) in totals.iter_mut().zip(&rows) {
+                    let row = T::Lanes::<S>::load_partial(isa, row.add(whole), length - whole);
+                    *total = row.mul_add(isa, w, *total);
+                }
             }
         }
         totals
