@@ -67,6 +67,8 @@ fn an_operand_copied_for_all_threads_gives_the_bits_of_one_copied_for_each() {
     // Beyond the size up to which an operand is copied for all, with a C that is too large for sums of parts of the depth.
     check::<f32>(&pools, (151, 28_500, 150), [rows, columns, rows], 0.5);
     check::<f64>(&pools, (190, 11_500, 200), [columns, columns, rows], 0.0);
+    // Parts of a long depth, each with copies of its own.
+    check::<f32>(&pools, (33, 128_000, 33), [rows, columns, rows], 0.5);
     // A B whose rows, however short, do not stay in the second-level cache together.
     let apart = |cols: usize| Order { padding: (1 << 13) - cols, ..ROWS };
     check::<f32>(&pools, (14, 60, 100), [rows, apart(100), rows], 0.5);

@@ -384,7 +384,8 @@ pub(super) unsafe fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: 
     if S::PREFETCHES {
         let is_high = vectors == S::GEMM_VECTORS && rows >= S::WIDE_VECTORS.len();
         if prefetch != NOTHING && is_high && !tile.a.across && (S::UNROLL == 1 || !is_cut) {
-            return compute_prefetching(isa, tile, is_cut, prefetch);
+            // SAFETY: the caller's promise.
+            return unsafe { compute_prefetching(isa, tile, is_cut, prefetch) };
         }
     }
     #[allow(clippy::collapsible_if)]
@@ -407,7 +408,10 @@ pub(super) unsafe fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: 
 
 /// Computes a high tile as wide as any, whose A is not across, and prefetches what is read next. A cut one leaves no register
 /// for that at the level that unrolls its tiles, AVX2.
-fn compute_prefetching<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, prefetch: u8) {
+///
+/// # Safety
+/// That of [`compute`].
+unsafe fn compute_prefetching<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, prefetch: u8) {
     debug_assert!(!is_cut || prefetch == NEXT_A);
     #[allow(clippy::collapsible_if)]
     if const { S::UNROLL == 1 } {
