@@ -12,7 +12,7 @@
 use crate::error::Error;
 use crate::workspace;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A pool of worker threads, started once.
@@ -121,39 +121,43 @@ pub trait Divide: Sized + Send {
     fn run(self);
 }
 
-/// The least piece of work that is given to a thread: items that take about ten microseconds together, or more where an item
-/// takes longer, or where pieces have to be of certain sizes.
+/// The least work that is given to a thread: items that take about ten microseconds together, or more where an item takes longer,
+/// and where it may be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grain {
     items: usize,
-    /// How many times ten microseconds it takes, about.
+    /// Pieces have a multiple of so many items.
+    step: usize,
+    /// How many times ten microseconds `items` take, about.
     weight: usize,
 }
 
 impl From<usize> for Grain {
-    /// So many items, which take about ten microseconds.
+    /// So many items, which take about ten microseconds, and their multiples.
     fn from(items: usize) -> Self {
-        Self { items: items.max(1), weight: 1 }
+        Self { items: items.max(1), step: items.max(1), weight: 1 }
     }
 }
 
 impl Grain {
     /// As many items as cost `worth` or a little more, an item costing `each` and `worth` taking ten microseconds.
     pub fn of(each: usize, worth: usize) -> Self {
-        Self { items: worth.div_ceil(each.max(1)).max(1), weight: each.checked_div(worth).unwrap_or(1).max(1) }
+        let items = worth.div_ceil(each.max(1)).max(1);
+        Self { items, step: 1, weight: each.checked_div(worth).unwrap_or(1).max(1) }
     }
 
     /// No fewer than `items`.
     #[must_use]
     pub fn at_least(self, items: usize) -> Self {
         let items = items.max(self.items);
-        Self { items, weight: self.weight.saturating_mul(items / self.items) }
+        Self { items, weight: self.weight.saturating_mul(items / self.items), ..self }
     }
 
-    /// A multiple of `step` items.
+    /// In pieces of a multiple of `step` items.
     #[must_use]
     pub fn multiple_of(self, step: usize) -> Self {
-        self.at_least(self.items.checked_next_multiple_of(step.max(1)).unwrap_or(self.items))
+        let step = step.max(1);
+        Self { step, ..self.at_least(step) }
     }
 
     /// How many items it is.
@@ -162,13 +166,14 @@ impl Grain {
     }
 }
 
-/// Does `work` on the threads of the calling pool, in pieces of a multiple of `grain` (but the last).
+/// Does `work` on the threads of the calling pool, in pieces of a multiple of the grain's step (but the last).
 ///
 /// Where the pool has one thread, or there is no more than a grain, the work is done on the calling thread, undivided; so is
 /// work that takes little longer than to wake a thread, if the others are likely asleep.
 pub fn divide<D: Divide>(work: D, grain: impl Into<Grain>) {
-    let Grain { items: grain, weight } = grain.into();
-    let grains = work.length().div_ceil(grain);
+    let grain = grain.into();
+    let length = work.length();
+    let grains = length.div_ceil(grain.items);
     if grains <= 1 {
         return work.run();
     }
@@ -176,9 +181,11 @@ pub fn divide<D: Divide>(work: D, grain: impl Into<Grain>) {
     if threads == 1 {
         return work.run();
     }
-    if grains.saturating_mul(weight) >= WORTH_WAKING || are_awake() {
-        // A few pieces a thread let a thread that was held up be helped by the others.
-        conquer(work, grain, grains.min(PIECES_PER_THREAD * threads));
+    let weight = grains.saturating_mul(grain.weight);
+    if weight >= WORTH_WAKING || are_awake() {
+        let shares = grains.min(threads).min(length.div_ceil(grain.step));
+        let patience = patience(weight / shares);
+        Shares { grain, patience, waiting: length.into(), unfinished: length.into() }.conquer(work, shares);
     } else {
         work.run();
     }
@@ -201,20 +208,87 @@ fn are_awake() -> bool {
     LAST_DIVIDED.get().is_some_and(|last| last.elapsed() < AWAKE)
 }
 
-const PIECES_PER_THREAD: usize = 4;
+/// Work that is cut into shares, one for each thread.
+struct Shares {
+    grain: Grain,
+    /// How long a thread that is done waits for the others at most.
+    patience: Duration,
+    /// Items that no thread has begun.
+    waiting: AtomicUsize,
+    /// Items that are not done.
+    unfinished: AtomicUsize,
+}
 
-fn conquer<D: Divide>(work: D, grain: usize, pieces: usize) {
-    let grains = work.length().div_ceil(grain);
-    if pieces <= 1 || grains <= 1 {
-        return work.run();
+/// How long a thread whose share takes `weight` times ten microseconds waits for the others at most: a quarter of that, and no longer
+/// than it takes to wake a thread, in a virtual machine, and to be missed. Short shares are done about as soon.
+fn patience(weight: usize) -> Duration {
+    const LONGEST: usize = 100;
+    let micros = (weight.saturating_mul(10) / 4).min(LONGEST);
+    if micros < 10 { Duration::ZERO } else { Duration::from_micros(micros as u64) }
+}
+
+/// Looks at how far the others are before a thread that waits offers them its processor: about a microsecond.
+const GLANCES: usize = 32;
+
+impl Shares {
+    /// Steps of the grain in `work`.
+    fn steps<D: Divide>(&self, work: &D) -> usize {
+        work.length().div_ceil(self.grain.step)
     }
-    let left_pieces = pieces / 2;
-    let left_grains = (grains * left_pieces / pieces).max(1);
-    let (left, right) = work.split(left_grains * grain);
+
+    /// Cuts work into so many shares, no more than it has steps, and does them.
+    fn conquer<D: Divide>(&self, work: D, shares: usize) {
+        if shares <= 1 {
+            return self.share(work);
+        }
+        let left_shares = shares / 2;
+        let steps = self.steps(&work);
+        let left_steps = steps / shares * left_shares + steps % shares * left_shares / shares;
+        let (left, right) = work.split(left_steps * self.grain.step);
+        both(left, right, |left| self.conquer(left, left_shares), |right| self.conquer(right, shares - left_shares));
+    }
+
+    /// Does a share, of which a quarter is left for last: another thread takes that if this one was held up.
+    ///
+    /// More pieces would read what they have in common more often.
+    fn share<D: Divide>(&self, work: D) {
+        let steps = self.steps(&work);
+        let last = steps / 4;
+        if last * self.grain.step < self.grain.items {
+            return self.run(work);
+        }
+        let (most, rest) = work.split((steps - last) * self.grain.step);
+        both(most, rest, |most| self.run(most), |rest| self.run(rest));
+    }
+
+    /// Does a piece, and then waits a little for those that others are about to finish: a thread that leaves soon sleeps, and the next
+    /// work, which often follows at once, would have to wake it. The caller's thread would sleep, too.
+    fn run<D: Divide>(&self, piece: D) {
+        if self.patience.is_zero() {
+            return piece.run();
+        }
+        let items = piece.length();
+        self.waiting.fetch_sub(items, Ordering::Relaxed);
+        piece.run();
+        self.unfinished.fetch_sub(items, Ordering::Relaxed);
+        let is_over = || self.waiting.load(Ordering::Relaxed) > 0 || self.unfinished.load(Ordering::Relaxed) == 0;
+        for _ in 0..GLANCES {
+            if is_over() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        let start = Instant::now();
+        while !is_over() && start.elapsed() < self.patience {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Does both, each its way, the right one on another thread if one is free.
+fn both<D: Divide>(left: D, right: D, do_left: impl Fn(D) + Sync + Send, do_right: impl Fn(D) + Sync + Send) {
     let (mut left, mut right) = (Some(left), Some(right));
-    join(&mut || left.take().into_iter().for_each(|left| conquer(left, grain, left_pieces)), &mut || {
-        right.take().into_iter().for_each(|right| conquer(right, grain, pieces - left_pieces))
-    });
+    join(&mut || left.take().into_iter().for_each(&do_left), &mut || right.take().into_iter().for_each(&do_right));
 }
 
 /// Does both, the second on another thread if one is free. Compiled once, and not for each kind of work.
@@ -226,6 +300,9 @@ fn join(left: &mut (dyn FnMut() + Send), right: &mut (dyn FnMut() + Send)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::Range;
+    use std::sync::Mutex;
+    use std::thread::ThreadId;
 
     struct Mark<'a>(&'a mut [u32]);
 
@@ -257,18 +334,98 @@ mod tests {
         }
     }
 
+    /// Some of a hundred and more items: notes what pieces they are done in, and by which threads.
+    struct Note<'a, F> {
+        range: Range<usize>,
+        pieces: &'a Mutex<Vec<(Range<usize>, ThreadId)>>,
+        work: &'a F,
+    }
+
+    impl<F: Fn(Range<usize>) + Sync> Divide for Note<'_, F> {
+        fn length(&self) -> usize {
+            self.range.len()
+        }
+        fn split(self, at: usize) -> (Self, Self) {
+            let Range { start, end } = self.range;
+            (Note { range: start..start + at, ..self }, Note { range: start + at..end, ..self })
+        }
+        fn run(self) {
+            (self.work)(self.range.clone());
+            self.pieces.lock().unwrap().push((self.range, std::thread::current().id()));
+        }
+    }
+
+    /// The pieces of `length` items on `threads` threads, and who did them, in order.
+    fn pieces(
+        threads: usize,
+        length: usize,
+        grain: Grain,
+        work: impl Fn(Range<usize>) + Sync,
+    ) -> Vec<(Range<usize>, ThreadId)> {
+        let pieces = Mutex::default();
+        let pool = Threads::new(threads).unwrap();
+        pool.run(|| divide(Note { range: 0..length, pieces: &pieces, work: &work }, grain));
+        let mut pieces = pieces.into_inner().unwrap();
+        pieces.sort_by_key(|(range, _)| range.start);
+        pieces
+    }
+
+    #[test]
+    fn each_thread_has_a_share_in_whole_steps_and_a_quarter_of_it_comes_last() {
+        // Heavy enough to wake threads for.
+        let grain = |items, step| Grain { items, step, weight: 100 };
+        let ends = |threads, length, grain| -> Vec<usize> {
+            pieces(threads, length, grain, |_| ()).into_iter().map(|(range, _)| range.end).collect()
+        };
+        assert_eq!(ends(2, 96, grain(57, 12)), [48, 96]);
+        assert_eq!(ends(2, 100, grain(53, 12)), [48, 100]);
+        assert_eq!(ends(2, 384, grain(4, 12)), [144, 192, 336, 384]);
+        assert_eq!(ends(2, 384, grain(49, 12)), [192, 384], "a quarter is less than a grain");
+        assert_eq!(ends(3, 10, grain(1, 1)), [3, 6, 9, 10]);
+        assert_eq!(ends(7, 20, grain(1, 12)), [12, 20], "there are no more steps");
+        assert_eq!(ends(2, 50, grain(50, 1)), [50]);
+    }
+
+    #[test]
+    fn the_rest_of_a_share_is_done_by_another_thread_if_its_own_is_held_up() {
+        let held_up = |range: Range<usize>| {
+            std::thread::sleep(Duration::from_millis(if range.start == 0 { 300 } else { 1 }));
+        };
+        let done = pieces(2, 8, Grain { items: 1, step: 1, weight: 100 }, held_up);
+        let [(first, slow), (rest, other), ..] = &done[..] else { panic!("{done:?}") };
+        assert_eq!((first, rest), (&(0..3), &(3..4)));
+        assert_ne!(slow, other);
+    }
+
+    #[test]
+    fn a_piece_that_panics_is_not_waited_for() {
+        let start = Instant::now();
+        let work = |range: Range<usize>| assert_ne!(range.start, 0, "on purpose");
+        let result = std::panic::catch_unwind(|| pieces(2, 8, Grain { items: 1, step: 1, weight: 100 }, work));
+        assert!(result.is_err());
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_short_share_is_not_worth_waiting_for_the_others() {
+        assert_eq!([0, 3].map(patience), [Duration::ZERO; 2]);
+        assert_eq!([4, 20, 40, usize::MAX].map(|weight| patience(weight).as_micros()), [10, 50, 100, 100]);
+    }
+
     #[test]
     fn a_grain_weighs_what_its_items_cost() {
-        let grain = |items, weight| Grain { items, weight };
-        assert_eq!(Grain::of(10, 100), grain(10, 1));
-        assert_eq!(Grain::of(30, 100), grain(4, 1));
-        assert_eq!(Grain::of(700, 100), grain(1, 7));
-        assert_eq!(Grain::of(0, 100), grain(100, 1));
-        assert_eq!(Grain::from(0), grain(1, 1));
-        assert_eq!(Grain::of(700, 100).multiple_of(6), grain(6, 42));
-        assert_eq!(Grain::of(10, 100).multiple_of(6), grain(12, 1));
-        assert_eq!(Grain::of(10, 100).at_least(50), grain(50, 5));
-        assert_eq!(Grain::from(usize::MAX).multiple_of(16), grain(usize::MAX, 1));
+        let grain = |items, step, weight| Grain { items, step, weight };
+        assert_eq!(Grain::of(10, 100), grain(10, 1, 1));
+        assert_eq!(Grain::of(30, 100), grain(4, 1, 1));
+        assert_eq!(Grain::of(700, 100), grain(1, 1, 7));
+        assert_eq!(Grain::of(0, 100), grain(100, 1, 1));
+        assert_eq!(Grain::from(0), grain(1, 1, 1));
+        assert_eq!(Grain::from(64), grain(64, 64, 1));
+        assert_eq!(Grain::of(700, 100).multiple_of(6), grain(6, 6, 42));
+        assert_eq!(Grain::of(10, 100).multiple_of(6), grain(10, 6, 1));
+        assert_eq!(Grain::of(10, 100).at_least(50), grain(50, 1, 5));
+        assert_eq!(Grain::of(10, 100).multiple_of(6).at_least(50), grain(50, 6, 5));
+        assert_eq!(Grain::from(usize::MAX).multiple_of(16), grain(usize::MAX, 16, 1));
     }
 
     /// Which threads do the work; each piece takes long enough for another thread to come and take the next.
@@ -295,7 +452,7 @@ mod tests {
             pool.run(|| {
                 // Long enough for the other thread to sleep.
                 std::thread::sleep(Duration::from_millis(5));
-                divide(Who(2, &seen), Grain { items: 1, weight });
+                divide(Who(2, &seen), Grain { items: 1, step: 1, weight });
             });
             assert_eq!(seen.lock().unwrap().len(), threads, "{weight}");
         }
