@@ -236,14 +236,13 @@ impl<T: Scalar> Gemm<'_, T> {
     fn run_indirectly<S: Isa>(&mut self, isa: S) {
         let Self { operands, limits } = self;
         let ((m, n), k) = (operands.c.shape(), operands.a.cols());
-        let operands = operands.reborrow();
-        if is_trivial(&operands) {
-            return finish_trivial(isa, operands);
+        if is_trivial(operands) {
+            return finish_trivial(isa, operands.reborrow());
         }
         match (limits, deep::parts::<S, T>(m, k, n)) {
-            (Some(limits), _) => limited(isa, operands, *limits),
+            (Some(limits), _) => limited(isa, operands.reborrow(), *limits),
             (None, 1) => product(isa, operands),
-            (None, parts) => deep::run(isa, operands, parts),
+            (None, parts) => deep::run(isa, operands.reborrow(), parts),
         }
     }
 }
@@ -266,19 +265,26 @@ fn finish_trivial<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
 }
 
 /// The product of operands that are not empty.
-fn product<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
-    let (path, is_transposed) = choose::<S, T>(&operands);
-    let operands = if is_transposed { operands.transposed() } else { operands };
+fn product<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
+    match choose::<S, T>(operands) {
+        (path, false) => follow(isa, operands, path),
+        (path, true) => follow(isa, &mut operands.reborrow().transposed(), path),
+    }
+}
+
+/// The product, by that path.
+fn follow<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, path: Path) {
     let ((m, n), k) = (operands.c.shape(), operands.a.cols());
     let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
     match path {
-        Path::Column => column::run(isa, operands, if is_small { m.into() } else { grain(k) }),
-        Path::Row => row::run(isa, operands, if is_small { n.into() } else { grain(k) }),
-        Path::Narrow => narrow::run(isa, operands, if is_small { m.into() } else { grain(n * k) }),
+        Path::Column => column::run(isa, operands, (!is_small).then(|| grain(k))),
+        Path::Row => row::run(isa, operands.reborrow(), if is_small { n.into() } else { grain(k) }),
+        Path::Narrow => narrow::run(isa, operands.reborrow(), if is_small { m.into() } else { grain(n * k) }),
         Path::Blocked { pack_a, pack_b } => {
             let (blocking, common) = (Blocking::new::<S, T>(k, pack_a), Common::Neither);
             // Cut the longer side.
             let along_rows = m >= n;
+            let operands = operands.reborrow();
             let product = Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common };
             if is_small {
                 return product.run();
@@ -347,6 +353,41 @@ unsafe fn write_scaled<T: Scalar>(target: *mut T, sum: T, beta: T) {
     unsafe {
         let new = if beta == T::ZERO { sum } else { sum + beta * target.read() };
         target.write(new);
+    }
+}
+
+/// targets <- alpha sums + beta targets, which are adjacent and as many as the sums, without reading them if beta is zero: the bits of
+/// [`write_scaled`].
+///
+/// # Safety
+/// `targets` is valid for writes of as many elements as there are sums, and for reads unless `beta` is zero.
+#[inline(always)]
+unsafe fn write_all_scaled<S: Isa, T: Scalar>(isa: S, targets: *mut T, alpha: T, sums: &[T], beta: T) {
+    let lanes = T::Lanes::<S>::COUNT;
+    let (factor, share) = (T::Lanes::<S>::splat(isa, alpha), T::Lanes::<S>::splat(isa, beta));
+    let whole = sums.len() / lanes * lanes;
+    for first in (0..whole).step_by(lanes) {
+        // SAFETY: the caller's promise; a whole vector from `first` on lies within the sums.
+        unsafe {
+            let target = targets.add(first);
+            let mut new = T::Lanes::<S>::load(isa, sums.as_ptr().add(first)).mul(isa, factor);
+            if beta != T::ZERO {
+                new = new.add(isa, T::Lanes::<S>::load(isa, target).mul(isa, share));
+            }
+            new.store(isa, target);
+        }
+    }
+    let rest = sums.len() - whole;
+    if rest > 0 {
+        // SAFETY: the caller's promise; `rest` sums from `whole` on are left, fewer than a vector has lanes.
+        unsafe {
+            let target = targets.add(whole);
+            let mut new = T::Lanes::<S>::load_partial(isa, sums.as_ptr().add(whole), rest).mul(isa, factor);
+            if beta != T::ZERO {
+                new = new.add(isa, T::Lanes::<S>::load_partial(isa, target, rest).mul(isa, share));
+            }
+            new.store_partial(isa, target, rest);
+        }
     }
 }
 

@@ -12,9 +12,15 @@ use support::{generator, uniform};
 
 #[test]
 fn the_same_bits_for_any_number_of_threads() {
-    for (m, k, n) in
-        [(300, 700, 500), (1000, 600, 40), (256, 3072, 10), (10, 3072, 3000), (2000, 900, 7), (1, 1501, 3003)]
-    {
+    for (m, k, n) in [
+        (300, 700, 500),
+        (1000, 600, 40),
+        (256, 3072, 10),
+        (10, 3072, 3000),
+        (2000, 900, 7),
+        (1, 1501, 3003),
+        (700, 1030, 1),
+    ] {
         let (a, b) = (uniform::<f32>(6, m * k), uniform::<f32>(7, k * n));
         let run = |threads: usize| {
             let mut c = vec![0.0_f32; m * n];

@@ -73,8 +73,8 @@ impl<S: Isa, T: Scalar> Divide for Parts<'_, S, T> {
             let a = super::part(self.a, 0, m, from, depth);
             let b = super::part(self.b, from, depth, 0, n);
             let c = MatMut::row_major(sums, m, n).expect("a part has room for C");
-            let operands = Operands { alpha: T::ONE, a, b, beta: T::ZERO, c, epilogue: Default::default() };
-            parallel::alone(|| product(self.isa, operands));
+            let mut operands = Operands { alpha: T::ONE, a, b, beta: T::ZERO, c, epilogue: Default::default() };
+            parallel::alone(|| product(self.isa, &mut operands));
         }
     }
 }

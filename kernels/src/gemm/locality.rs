@@ -32,6 +32,9 @@ mod reuses {
     pub const SMALL_UNROLLED: usize = 64;
 }
 
+/// Bytes of a page, and of what all sets of a first-level cache hold one line of.
+pub(super) const PAGE: usize = 4096;
+
 /// Rows of a micro-tile that is not low.
 const HIGH: usize = 12;
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
@@ -83,7 +86,7 @@ pub(super) fn is_thrashing<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
 /// Whether the rows of a matrix lie whole pages apart.
 pub(super) fn are_pages_apart<T: Scalar>(matrix: MatRef<'_, T>) -> bool {
     let apart = row_bytes(matrix);
-    apart > 0 && apart.is_multiple_of(4096)
+    apart > 0 && apart.is_multiple_of(PAGE)
 }
 
 /// Whether some of the vectors that whole rows of the matrix are cut into lie in two cache lines.
