@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::workspace;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::LocalKey;
 use std::time::{Duration, Instant};
 
 /// A pool of worker threads, started once.
@@ -61,14 +62,18 @@ thread_local! {
 
 /// Runs `work`, and every kernel in it, on the calling thread alone, whatever pool that belongs to.
 pub fn alone<R>(work: impl FnOnce() -> R) -> R {
-    /// Restores what was, even if `work` panics.
-    struct Restore(bool);
+    with(&ALONE, true, work)
+}
+
+/// Runs `work` while the thread's `flag` has that value, and restores what it was, even if `work` panics.
+fn with<R>(flag: &'static LocalKey<Cell<bool>>, value: bool, work: impl FnOnce() -> R) -> R {
+    struct Restore(&'static LocalKey<Cell<bool>>, bool);
     impl Drop for Restore {
         fn drop(&mut self) {
-            ALONE.set(self.0);
+            self.0.set(self.1);
         }
     }
-    let _restore = Restore(ALONE.replace(true));
+    let _restore = Restore(flag, flag.replace(value));
     work()
 }
 
@@ -121,8 +126,8 @@ pub trait Divide: Sized + Send {
     fn run(self);
 }
 
-/// The least work that is given to a thread: items that take about ten microseconds together, or more where an item takes longer,
-/// and where it may be cut.
+/// The least work that is given to a thread, about: items that take ten microseconds together, or more where an item takes longer. And
+/// where work may be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grain {
     items: usize,
@@ -220,15 +225,17 @@ struct Shares {
 }
 
 /// How long a thread whose share takes `weight` times ten microseconds waits for the others at most: a quarter of that, and no longer
-/// than it takes to wake a thread, in a virtual machine, and to be missed. Short shares are done about as soon.
+/// than 100 microseconds, about what it takes to wake a thread in a virtual machine. Short shares are done about as soon.
 fn patience(weight: usize) -> Duration {
     const LONGEST: usize = 100;
     let micros = (weight.saturating_mul(10) / 4).min(LONGEST);
     if micros < 10 { Duration::ZERO } else { Duration::from_micros(micros as u64) }
 }
 
-/// Looks at how far the others are before a thread that waits offers them its processor: about a microsecond.
-const GLANCES: usize = 32;
+thread_local! {
+    /// Whether this thread is in a piece that it does not wait after.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
 
 impl Shares {
     /// Steps of the grain in `work`.
@@ -263,24 +270,27 @@ impl Shares {
 
     /// Does a piece, and then waits a little for those that others are about to finish: a thread that leaves soon sleeps, and the next
     /// work, which often follows at once, would have to wake it. The caller's thread would sleep, too.
+    ///
+    /// It waits without giving its processor away, which it might get back much later. A piece of this or other work that is done while
+    /// another piece of the thread stands still is not waited after.
     fn run<D: Divide>(&self, piece: D) {
         if self.patience.is_zero() {
             return piece.run();
         }
         let items = piece.length();
         self.waiting.fetch_sub(items, Ordering::Relaxed);
-        piece.run();
+        let is_inside = INSIDE.get();
+        with(&INSIDE, true, || piece.run());
         self.unfinished.fetch_sub(items, Ordering::Relaxed);
-        let is_over = || self.waiting.load(Ordering::Relaxed) > 0 || self.unfinished.load(Ordering::Relaxed) == 0;
-        for _ in 0..GLANCES {
-            if is_over() {
-                return;
-            }
-            std::hint::spin_loop();
+        if is_inside {
+            return;
         }
         let start = Instant::now();
-        while !is_over() && start.elapsed() < self.patience {
-            std::thread::yield_now();
+        while self.waiting.load(Ordering::Relaxed) == 0
+            && self.unfinished.load(Ordering::Relaxed) > 0
+            && start.elapsed() < self.patience
+        {
+            std::hint::spin_loop();
         }
     }
 }
@@ -334,7 +344,7 @@ mod tests {
         }
     }
 
-    /// Some of a hundred and more items: notes what pieces they are done in, and by which threads.
+    /// Some of the items of a work: notes what pieces they are done in, and by which threads.
     struct Note<'a, F> {
         range: Range<usize>,
         pieces: &'a Mutex<Vec<(Range<usize>, ThreadId)>>,
@@ -398,12 +408,60 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_that_panics_is_not_waited_for() {
+    fn a_piece_that_panics_is_not_waited_for_long() {
         let start = Instant::now();
         let work = |range: Range<usize>| assert_ne!(range.start, 0, "on purpose");
         let result = std::panic::catch_unwind(|| pieces(2, 8, Grain { items: 1, step: 1, weight: 100 }, work));
         assert!(result.is_err());
         assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    /// Work of two items that may be waited after for so long.
+    fn two_items(patience: Duration) -> Shares {
+        Shares { grain: 1.into(), patience, waiting: 2.into(), unfinished: 2.into() }
+    }
+
+    /// How long it takes to do one of them.
+    fn time_of_one(shares: &Shares) -> Duration {
+        let mut mark = [0];
+        let start = Instant::now();
+        shares.run(Mark(&mut mark));
+        assert_eq!(mark, [1]);
+        start.elapsed()
+    }
+
+    #[test]
+    fn who_is_done_waits_for_a_piece_that_another_thread_is_at() {
+        let patience = Duration::from_secs(600);
+        let shares = two_items(patience);
+        shares.waiting.store(1, Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(50));
+                shares.unfinished.fetch_sub(1, Ordering::Relaxed);
+            });
+            let waited = time_of_one(&shares);
+            assert!(other.is_finished() || shares.unfinished.load(Ordering::Relaxed) == 0);
+            assert!(waited < patience);
+        });
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_their_patience() {
+        let shares = two_items(Duration::from_millis(20));
+        shares.waiting.store(1, Ordering::Relaxed);
+        assert!(time_of_one(&shares) >= shares.patience);
+    }
+
+    #[test]
+    fn nobody_waits_while_a_piece_is_left_to_do_or_inside_another_piece() {
+        let shares = two_items(Duration::from_secs(600));
+        assert!(time_of_one(&shares) < shares.patience, "one piece is left");
+        shares.waiting.store(1, Ordering::Relaxed);
+        shares.unfinished.store(2, Ordering::Relaxed);
+        let inside = with(&INSIDE, true, || time_of_one(&shares));
+        assert!(inside < shares.patience);
+        assert!(!INSIDE.get());
     }
 
     #[test]
@@ -429,7 +487,7 @@ mod tests {
     }
 
     /// Which threads do the work; each piece takes long enough for another thread to come and take the next.
-    struct Who<'a>(usize, &'a std::sync::Mutex<std::collections::HashSet<std::thread::ThreadId>>);
+    struct Who<'a>(usize, &'a Mutex<std::collections::HashSet<ThreadId>>);
 
     impl Divide for Who<'_> {
         fn length(&self) -> usize {
@@ -465,7 +523,7 @@ mod tests {
             let outer = std::thread::current().id();
             let seen = alone(|| {
                 assert_eq!(current(), 1);
-                struct Where(usize, std::thread::ThreadId);
+                struct Where(usize, ThreadId);
                 impl Divide for Where {
                     fn length(&self) -> usize {
                         self.0

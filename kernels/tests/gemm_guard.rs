@@ -45,6 +45,8 @@ fn products_between_guard_pages() {
         if seed % 10 == 0 {
             check_wide::<f32>(seed, &mut single);
             check_wide::<f64>(seed, &mut double);
+            check_column::<f32>(seed, &mut single);
+            check_column::<f64>(seed, &mut double);
         }
     }
 }
@@ -210,6 +212,20 @@ fn check_far<T: ByPointers>(seed: u64, operands: &mut Operands, extent: usize) {
     let b = Matrix::new(of_b, (k, n), order, false, T::NAN, at_end);
     let c = Matrix::new(of_c, (m, n), Order::random(&mut numbers), false, T::from_f64(MARK), at_end);
     check(seed, &mut numbers, Product { a, b, beta: 2.0, c }, of_c, false);
+}
+
+/// Checks a few long rows times a column, with a C of any layout and one that lies between its guard pages in one piece.
+fn check_column<T: ByPointers>(seed: u64, operands: &mut Operands) {
+    let mut numbers = generator(seed);
+    let (m, k) = (numbers.random_range(1..=20), numbers.random_range(250..=400));
+    let at_end = numbers.random();
+    let order_of_c = if numbers.random() { ROWS } else { Order::random(&mut numbers) };
+    let beta = if numbers.random() { 0.0 } else { 2.0 };
+    let [of_a, of_b, of_c] = &mut operands.0;
+    let a = Matrix::new(of_a, (m, k), ROWS, false, T::NAN, at_end);
+    let b = Matrix::new(of_b, (k, 1), COLUMNS, false, T::NAN, at_end);
+    let c = Matrix::new(of_c, (m, 1), order_of_c, false, T::from_f64(MARK), at_end);
+    check(seed, &mut numbers, Product { a, b, beta, c }, of_c, false);
 }
 
 /// Checks a product of a few rows and many columns.

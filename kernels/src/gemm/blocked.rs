@@ -29,7 +29,7 @@ pub(super) struct Blocked<'a, S, T> {
 }
 
 impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
-    /// Shares the work among threads, in pieces of a multiple of `grain`.
+    /// Shares the work among threads, in whole steps of `grain`.
     ///
     /// What each of several pieces would copy for itself is copied once.
     pub fn divide(self, grain: Grain) {

@@ -5,14 +5,12 @@ use super::across::add_across;
 use super::locality::{PAGE, are_pages_apart, bytes, is_far};
 use crate::caches::caches;
 use crate::isa::{Isa, Kernel, Lanes, MAX_LANES, Scalar};
+use crate::matrix::MatRef;
 use crate::parallel::{self, Divide, Grain};
 use crate::workspace::with_scratch;
 
 /// The most rows of a tile.
-const MAX_ROWS: usize = MAX_LANES / 2;
-
-/// Rows whole pages apart share a set of the first-level cache, which the lines of so many of them and of the column do not fill.
-const FEW: usize = 4;
+pub(super) const MAX_ROWS: usize = MAX_LANES / 2;
 
 /// Vectors of sums of each long row of A. With one or two of them, a row that is read by itself waits for its own sums while more of it
 /// arrives from the third-level cache; and the sums of four rows fit sixteen registers.
@@ -35,10 +33,38 @@ pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, gra
 
 /// That, where B's elements are `column`.
 fn multiply<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, column: &[T], grain: Option<Grain>) {
-    let is_far = is_far(operands.a, 4);
+    let threads = if grain.is_some() { parallel::current() } else { 1 };
+    let place = Place::of(operands.a, threads);
     match grain {
-        Some(grain) => parallel::divide(ColumnProduct { isa, operands: operands.reborrow(), column, is_far }, grain),
-        None => compute(isa, operands, column, is_far),
+        Some(grain) => parallel::divide(ColumnProduct { isa, operands: operands.reborrow(), column, place }, grain),
+        None => compute(isa, operands, column, place),
+    }
+}
+
+/// Where A comes from, and so in what order its rows arrive fastest. No bit of the result depends on it.
+#[derive(Clone, Copy)]
+enum Place {
+    /// From a cache of the core: as many rows together as there are registers for, so that the column is read less often.
+    Near,
+    /// From the third-level cache: rows of a page or more, one after the other, are one stream to the processor's own prefetching, if
+    /// the column stays in the first-level cache (1024 x 1024 1.03 to 1.15, 1024 x 2048 1.15).
+    ThirdCache,
+    /// From memory: many rows together, the next ones prefetched.
+    Memory,
+}
+
+impl Place {
+    /// Of an A whose rows so many threads share.
+    fn of<T: Scalar>(a: MatRef<'_, T>, threads: usize) -> Self {
+        let line = a.cols() * size_of::<T>();
+        if is_far(a, 4) {
+            Self::Memory
+        } else if bytes(a) / threads > 2 * caches().second && (PAGE..=caches().first / 2).contains(&line) {
+            // Of an A not much larger than the second-level cache, much is there.
+            Self::ThirdCache
+        } else {
+            Self::Near
+        }
     }
 }
 
@@ -48,8 +74,7 @@ struct ColumnProduct<'a, S, T> {
     operands: Operands<'a, T>,
     /// B, its elements adjacent.
     column: &'a [T],
-    /// Whether A's rows are prefetched.
-    is_far: bool,
+    place: Place,
 }
 
 impl<S: Isa, T: Scalar> Divide for ColumnProduct<'_, S, T> {
@@ -63,23 +88,23 @@ impl<S: Isa, T: Scalar> Divide for ColumnProduct<'_, S, T> {
     }
 
     fn run(mut self) {
-        compute(self.isa, &mut self.operands, self.column, self.is_far);
+        compute(self.isa, &mut self.operands, self.column, self.place);
     }
 }
 
 /// C <- epilogue(alpha A B + beta C), where `column` is B.
-fn compute<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, column: &[T], is_far: bool) {
+fn compute<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, column: &[T], place: Place) {
     let dots = Dots { operands, column };
     // As many rows as a vector, or half of one, has lanes, so that the sums of all are one vector. Only those are compiled. A level
     // with sixteen registers has none for the sums of eight rows.
     if const { T::Lanes::<S>::COUNT >= MAX_ROWS && S::GEMM_ROWS * S::GEMM_VECTORS > 16 } {
-        dots.run::<S, MAX_ROWS, MAX_ROWS>(isa, is_far);
+        dots.run::<S, MAX_ROWS, MAX_ROWS, 4>(isa, place);
     } else if const { T::Lanes::<S>::COUNT >= MAX_ROWS } {
-        dots.run::<S, MAX_ROWS, FEW>(isa, is_far);
+        dots.run::<S, MAX_ROWS, 4, 4>(isa, place);
     } else if const { T::Lanes::<S>::COUNT == 4 } {
-        dots.run::<S, FEW, FEW>(isa, is_far);
+        dots.run::<S, 4, 4, 4>(isa, place);
     } else {
-        dots.run::<S, 2, 2>(isa, is_far);
+        dots.run::<S, 2, 2, 2>(isa, place);
     }
     operands.epilogue.apply(isa, operands.c.reborrow());
 }
@@ -123,23 +148,15 @@ impl<T: Scalar, const R: usize, const ABREAST: usize, const PREFETCH: bool> Kern
 }
 
 impl<T: Scalar> Dots<'_, '_, T> {
-    /// All elements of C, `R` at a time, of at most `MOST` rows that are read together: the column is then read less often.
-    ///
-    /// From memory, many rows arrive fastest. From the third-level cache, rows of a page or more do one after the other, as one stream to
-    /// the processor's own prefetching, if the column stays in the first-level cache: 1024 x 1024 1.03 to 1.15, 1024 x 2048 1.15. No bit of
-    /// the result depends on it.
-    fn run<S: Isa, const R: usize, const MOST: usize>(self, isa: S, is_far: bool) {
-        // Apart, so that levels without the instruction do not compile it.
-        #[allow(clippy::collapsible_if)]
-        if S::PREFETCHES {
-            if is_far {
-                return isa.vectorize(Rows::<T, R, MOST, true>(self));
-            }
+    /// All elements of C, `R` at a time, of at most `MOST` rows that are read together. Rows whole pages apart share a set of the
+    /// first-level cache, which the lines of `FEW` of them and of the column do not fill.
+    fn run<S: Isa, const R: usize, const MOST: usize, const FEW: usize>(self, isa: S, place: Place) {
+        match place {
+            Place::ThirdCache => return isa.vectorize(Rows::<T, R, 1, false>(self)),
+            Place::Memory if S::PREFETCHES => return isa.vectorize(Rows::<T, R, MOST, true>(self)),
+            _ => (),
         }
-        let is_beyond_second = bytes(self.operands.a) / 2 > caches().second;
-        if is_beyond_second && (PAGE..=caches().first / 2).contains(&size_of_val(self.column)) {
-            isa.vectorize(Rows::<T, R, 1, false>(self));
-        } else if MOST > FEW && are_pages_apart(self.operands.a) {
+        if FEW < MOST && are_pages_apart(self.operands.a) {
             isa.vectorize(Rows::<T, R, FEW, false>(self));
         } else {
             isa.vectorize(Rows::<T, R, MOST, false>(self));
@@ -150,6 +167,7 @@ impl<T: Scalar> Dots<'_, '_, T> {
     #[inline(always)]
     fn rows<S: Isa, const R: usize, const ABREAST: usize, const PREFETCH: bool>(&self, isa: S, first: usize) {
         let Operands { alpha, beta, ref c, .. } = *self.operands;
+        const { assert!(R.is_multiple_of(ABREAST)) };
         let zero = T::Lanes::<S>::splat(isa, T::ZERO);
         let mut totals = [zero; R];
         for (part, totals) in totals.as_chunks_mut().0.iter_mut().enumerate() {
@@ -223,7 +241,11 @@ impl<T: Scalar> Dots<'_, '_, T> {
             unsafe {
                 let w = T::Lanes::<S>::load(isa, column.add(d));
                 for (total, row) in totals.iter_mut().zip(&rows) {
-                    *total = T::Lanes::<S>::load(isa, row.add(d)).mul_add(isa, w, *total);
+                    let row = row.add(d);
+                    *total = T::Lanes::<S>::load(isa, row).mul_add(isa, w, *total);
+                    if PREFETCH {
+                        isa.prefetch_second(row.wrapping_offset(next));
+                    }
                 }
             }
             d += lanes;
