@@ -70,6 +70,8 @@ fn an_operand_copied_for_all_threads_gives_the_bits_of_one_copied_for_each() {
     }
     // Several blocks of columns where B is common, and of rows where A is.
     check::<f32>(&pools, (420, 1000, 401), [rows, columns, rows], 0.5);
+    // A C that is high enough for threads to share its rows at any level.
+    check::<f32>(&pools, (810, 1000, 401), [rows, columns, rows], 0.5);
     check::<f32>(&pools, (700, 1536, 701), [columns, rows, rows], 0.0);
     check::<f64>(&pools, (700, 768, 701), [columns, rows, rows], 0.0);
     // Beyond the size up to which an operand is copied for all, with a C that is too large for sums of parts of the depth.
