@@ -208,7 +208,6 @@ impl<T: Scalar> Dots<'_, '_, T> {
         for (r, row) in rows.iter_mut().enumerate() {
             *row = a.element(first + r, 0);
         }
-        let column = self.column.as_ptr();
         let whole = length / lanes * lanes;
         let mut totals = [T::Lanes::<S>::splat(isa, T::ZERO); ABREAST];
         let mut d = 0;
@@ -217,16 +216,7 @@ impl<T: Scalar> Dots<'_, '_, T> {
             while d + SUMS * lanes <= whole {
                 for totals in &mut sums {
                     // SAFETY: a whole vector from `d` on lies within the column and each row, which are as long.
-                    unsafe {
-                        let w = T::Lanes::<S>::load(isa, column.add(d));
-                        for (total, row) in totals.iter_mut().zip(&rows) {
-                            let row = row.add(d);
-                            *total = T::Lanes::<S>::load(isa, row).mul_add(isa, w, *total);
-                            if PREFETCH {
-                                isa.prefetch_second(row.wrapping_offset(next));
-                            }
-                        }
-                    }
+                    unsafe { self.add_vector::<S, ABREAST, PREFETCH>(isa, d, &rows, next, totals) };
                     d += lanes;
                 }
             }
@@ -238,22 +228,13 @@ impl<T: Scalar> Dots<'_, '_, T> {
         }
         while d < whole {
             // SAFETY: as above.
-            unsafe {
-                let w = T::Lanes::<S>::load(isa, column.add(d));
-                for (total, row) in totals.iter_mut().zip(&rows) {
-                    let row = row.add(d);
-                    *total = T::Lanes::<S>::load(isa, row).mul_add(isa, w, *total);
-                    if PREFETCH {
-                        isa.prefetch_second(row.wrapping_offset(next));
-                    }
-                }
-            }
+            unsafe { self.add_vector::<S, ABREAST, PREFETCH>(isa, d, &rows, next, &mut totals) };
             d += lanes;
         }
         if whole < length {
             // SAFETY: what is left of the column and of each row, which are as long, is less than a vector.
             unsafe {
-                let w = T::Lanes::<S>::load_partial(isa, column.add(whole), length - whole);
+                let w = T::Lanes::<S>::load_partial(isa, self.column.as_ptr().add(whole), length - whole);
                 for (total, row) in totals.iter_mut().zip(&rows) {
                     let row = T::Lanes::<S>::load_partial(isa, row.add(whole), length - whole);
                     *total = row.mul_add(isa, w, *total);
@@ -261,5 +242,32 @@ impl<T: Scalar> Dots<'_, '_, T> {
             }
         }
         totals
+    }
+
+    /// Adds to `totals` a vector of each row, from `d` on, times that of the column. To `PREFETCH` is to fetch what lies `next` elements
+    /// from each.
+    ///
+    /// # Safety
+    /// A whole vector from `d` on lies within the column and within what `rows` point to.
+    #[inline(always)]
+    unsafe fn add_vector<S: Isa, const ABREAST: usize, const PREFETCH: bool>(
+        &self,
+        isa: S,
+        d: usize,
+        rows: &[*const T; ABREAST],
+        next: isize,
+        totals: &mut [T::Lanes<S>; ABREAST],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let w = T::Lanes::<S>::load(isa, self.column.as_ptr().add(d));
+            for (total, row) in totals.iter_mut().zip(rows) {
+                let row = row.add(d);
+                *total = T::Lanes::<S>::load(isa, row).mul_add(isa, w, *total);
+                if PREFETCH {
+                    isa.prefetch_second(row.wrapping_offset(next));
+                }
+            }
+        }
     }
 }
