@@ -113,8 +113,8 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     const SCORE_CLASSES: usize;
     /// Vectors in a row of the GEMM micro-tile of a few rows, for each number of rows from 0 to 4.
     const WIDE_VECTORS: [usize; 5];
-    /// Rows of the micro-tile of a narrow product, for each number of pairs of columns from 0 to 8; at most 8.
-    const PAIR_ROWS: [usize; 9];
+    /// Rows of the micro-tile of a narrow product, for each number of pairs of columns from 0 to 7.
+    const PAIR_ROWS: [usize; 8];
     /// Classes of the weight-gradient micro-tile.
     const GRADIENT_CLASSES: usize;
     /// Vectors of features in the weight-gradient micro-tile.
@@ -150,8 +150,9 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     /// Runs a GEMM micro-kernel for a few `rows` in `1..=4`, as `run::<S, rows, WIDE_VECTORS[rows]>`.
     fn wide_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output;
 
-    /// Runs the micro-kernel of a narrow product for `pairs` in `1..=8`, as `run::<S, PAIR_ROWS[pairs], pairs>`.
-    fn pair_tile<K: TileKernel>(self, pairs: usize, kernel: K) -> K::Output;
+    /// Runs the micro-kernel of a narrow product for `pairs` in `1..=7`, as `run::<S, PAIR_ROWS[pairs], pairs>`, or with half as many
+    /// rows, rounded up, if it `is_low`.
+    fn pair_tile<K: TileKernel>(self, pairs: usize, is_low: bool, kernel: K) -> K::Output;
 
     /// Runs a weight-gradient micro-kernel for `classes` in `1..=GRADIENT_CLASSES` and `vectors` of 1 or
     /// `GRADIENT_VECTORS`, as `run::<S, classes, vectors>`.

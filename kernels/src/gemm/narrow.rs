@@ -13,11 +13,9 @@ use crate::isa::{Isa, Lanes, MAX_LANES, Scalar, TileKernel};
 use crate::parallel::{self, Divide, Grain};
 use crate::workspace::with_scratch;
 
-/// The most columns of B.
-pub(super) const COLUMNS: usize = 16;
-/// The most rows of a tile at any level.
-const MAX_ROWS: usize = 8;
-/// Tiles of a band, which share each part of B while it is near.
+/// The most columns of B: with more, no level takes fewer cycles this way.
+const COLUMNS: usize = 14;
+/// Tiles that share each part of B while it is near.
 const TILES: usize = 4;
 /// The most rows of a tile that needs more of B in a cycle than comes from the second-level cache, at the level that unrolls
 /// its tiles, AVX2: a vector of B meets each of the tile's rows once. The portable level multiplies too slowly for that, and
@@ -25,8 +23,12 @@ const TILES: usize = 4;
 const LOW: usize = 2;
 /// Bytes of a part of B that stays in the first-level cache beside the rows of A that pass through.
 const NEAR: usize = 24 * 1024;
-/// Vectors of a half of C's columns that are added up together.
-const MAX_PAIRS: usize = COLUMNS / 2;
+/// Tiles that are written to a copy of their rows of C where its columns are not adjacent.
+const COPIED: usize = 4;
+/// The most rows of a tile at any level.
+const MAX_ROWS: usize = 8;
+/// The most vectors of sums that are added up together.
+const MAX_PAIRS: usize = MAX_LANES / 2;
 
 /// The longest depth of a copy of B: with the rows of A that it meets it fits most second-level caches. A longer one is cut, in
 /// the same places whatever the caches and threads are, as an element's bits depend on it.
@@ -88,16 +90,21 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
 }
 
 impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
-    /// The bands of all rows, without the epilogue; `b` holds B in pairs of columns.
+    /// All rows, without the epilogue; `b` holds B in pairs of columns.
     fn bands(self, b: &[T]) {
         let Self { isa, operands, is_far } = self;
         let Operands { alpha, a, beta, mut c, .. } = operands;
         let (m, cols) = c.shape();
         let (depth, pairs) = (a.cols(), cols.div_ceil(2));
         assert!(b.len() >= depth.next_multiple_of(T::Lanes::<S>::COUNT / 2) * 2 * pairs);
-        let height = TILES * S::PAIR_ROWS[pairs];
-        for first in (0..m).step_by(height) {
-            let rows = height.min(m - first);
+        let height = S::PAIR_ROWS[pairs];
+        let rest = m % height;
+        // A tile always has its height, and a low one is enough for a short rest.
+        let high = if rest <= height.div_ceil(2) { m - rest } else { m };
+        let most = if c.col_stride() == 1 { m } else { COPIED * height };
+        for first in (0..high).step_by(most).chain((high..m).step_by(most)) {
+            let is_low = first >= high;
+            let rows = most.min(if is_low { m } else { high } - first);
             let mut band = PairBand {
                 a: a.element(first, 0),
                 a_stride: a.row_stride(),
@@ -111,28 +118,20 @@ impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
                 cols,
             };
             if c.col_stride() == 1 {
-                // Apart, so that levels without the instruction do not compile it.
-                #[allow(clippy::collapsible_if)]
-                if S::PREFETCHES {
-                    if is_far {
-                        isa.pair_tile(pairs, PrefetchingBand(&band));
-                        continue;
-                    }
-                }
-                isa.pair_tile(pairs, &band);
+                band.run(isa, is_low, is_far);
             } else {
-                let mut copy = [T::ZERO; TILES * MAX_ROWS * COLUMNS];
+                let mut copy = [T::ZERO; COPIED * MAX_ROWS * COLUMNS];
                 let target = c.reborrow().split_rows(first).1.split_rows(rows).0;
                 super::through_copy(target, beta, &mut copy, |c, c_stride| {
                     (band.c, band.c_stride) = (c, c_stride);
-                    isa.pair_tile(pairs, &band);
+                    band.run(isa, is_low, is_far);
                 });
             }
         }
     }
 }
 
-/// A few tiles, one below the other: rows of C <- alpha A B + beta C.
+/// Tiles, one below the other: rows of C <- alpha A B + beta C.
 ///
 /// Whoever makes one promises that `rows` rows of A, at least one and `a_stride` apart, have `depth` adjacent readable
 /// elements, that `b` holds B's pairs of columns in whole half vectors of that depth, and that as many rows of C, `c_stride`
@@ -148,6 +147,21 @@ struct PairBand<T> {
     c_stride: isize,
     rows: usize,
     cols: usize,
+}
+
+impl<T: Scalar> PairBand<T> {
+    /// In low tiles if that `is_low`; of an A that `is_far`, the rows of the next tile are prefetched.
+    fn run<S: Isa>(&self, isa: S, is_low: bool, is_far: bool) {
+        let pairs = self.cols.div_ceil(2);
+        // Apart, so that levels without the instruction do not compile it.
+        #[allow(clippy::collapsible_if)]
+        if S::PREFETCHES {
+            if is_far {
+                return isa.pair_tile(pairs, is_low, PrefetchingBand(self));
+            }
+        }
+        isa.pair_tile(pairs, is_low, self);
+    }
 }
 
 impl<T: Scalar> TileKernel for &PairBand<T> {
@@ -189,17 +203,20 @@ impl<T: Scalar> PairBand<T> {
             }
             return;
         }
-        let mut sums = [zero; TILES];
-        for (first, count) in groups(self.depth.div_ceil(MAX_LANES), most) {
-            let first = first * MAX_LANES;
-            let depth = (count * MAX_LANES).min(self.depth - first);
-            for (tile, sums) in sums.iter_mut().enumerate().take(tiles) {
-                // SAFETY: whoever makes a `PairBand` promises A and B, and the part starts with a whole half vector.
-                *sums = unsafe { self.tile::<ROWS, PAIRS>(tile, first, depth).accumulate::<S, PREFETCH>(isa, *sums) };
+        for top in (0..tiles).step_by(TILES) {
+            let mut sums = [zero; TILES];
+            for (first, count) in groups(self.depth.div_ceil(MAX_LANES), most) {
+                let first = first * MAX_LANES;
+                let depth = (count * MAX_LANES).min(self.depth - first);
+                for (tile, sums) in (top..tiles).zip(&mut sums) {
+                    // SAFETY: whoever makes a `PairBand` promises A and B, and the part starts with a whole half vector.
+                    *sums =
+                        unsafe { self.tile::<ROWS, PAIRS>(tile, first, depth).accumulate::<S, PREFETCH>(isa, *sums) };
+                }
             }
-        }
-        for (tile, sums) in sums.iter().enumerate().take(tiles) {
-            self.write(isa, tile, sums);
+            for (tile, sums) in (top..tiles).zip(&sums) {
+                self.write(isa, tile, sums);
+            }
         }
     }
 }

@@ -86,7 +86,7 @@ impl<const VL: bool> Isa for Avx2<VL> {
     // As many accumulators as are left beside a vector of B for each of a row and a broadcast.
     const WIDE_VECTORS: [usize; 5] = [0, 8, 4, 3, 2];
     // r p accumulators, r rows of A and one vector of B: at most 16 registers.
-    const PAIR_ROWS: [usize; 9] = [0, 4, 4, 3, 3, 2, 2, 1, 1];
+    const PAIR_ROWS: [usize; 8] = [0, 4, 4, 3, 3, 2, 2, 1];
     // 10 accumulators, 2 vectors of features and one broadcast: 13 of 16 registers.
     const GRADIENT_CLASSES: usize = 5;
     const GRADIENT_VECTORS: usize = 2;
@@ -165,16 +165,22 @@ impl<const VL: bool> Isa for Avx2<VL> {
         }
     }
 
-    fn pair_tile<K: TileKernel>(self, pairs: usize, kernel: K) -> K::Output {
-        match pairs {
-            1 => self.vectorize(Tile::<K, 4, 1>(kernel)),
-            2 => self.vectorize(Tile::<K, 4, 2>(kernel)),
-            3 => self.vectorize(Tile::<K, 3, 3>(kernel)),
-            4 => self.vectorize(Tile::<K, 3, 4>(kernel)),
-            5 => self.vectorize(Tile::<K, 2, 5>(kernel)),
-            6 => self.vectorize(Tile::<K, 2, 6>(kernel)),
-            7 => self.vectorize(Tile::<K, 1, 7>(kernel)),
-            8 => self.vectorize(Tile::<K, 1, 8>(kernel)),
+    fn pair_tile<K: TileKernel>(self, pairs: usize, is_low: bool, kernel: K) -> K::Output {
+        match (pairs, is_low) {
+            (1, false) => self.vectorize(Tile::<K, 4, 1>(kernel)),
+            (2, false) => self.vectorize(Tile::<K, 4, 2>(kernel)),
+            (3, false) => self.vectorize(Tile::<K, 3, 3>(kernel)),
+            (4, false) => self.vectorize(Tile::<K, 3, 4>(kernel)),
+            (5, false) => self.vectorize(Tile::<K, 2, 5>(kernel)),
+            (6, false) => self.vectorize(Tile::<K, 2, 6>(kernel)),
+            (7, false) => self.vectorize(Tile::<K, 1, 7>(kernel)),
+            (1, true) => self.vectorize(Tile::<K, 2, 1>(kernel)),
+            (2, true) => self.vectorize(Tile::<K, 2, 2>(kernel)),
+            (3, true) => self.vectorize(Tile::<K, 2, 3>(kernel)),
+            (4, true) => self.vectorize(Tile::<K, 2, 4>(kernel)),
+            (5, true) => self.vectorize(Tile::<K, 1, 5>(kernel)),
+            (6, true) => self.vectorize(Tile::<K, 1, 6>(kernel)),
+            (7, true) => self.vectorize(Tile::<K, 1, 7>(kernel)),
             _ => unreachable!("a tile of {pairs} pairs of columns"),
         }
     }

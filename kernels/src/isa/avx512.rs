@@ -57,7 +57,7 @@ impl Isa for Avx512 {
     // As many accumulators as are left beside a vector of B for each of a row and a broadcast.
     const WIDE_VECTORS: [usize; 5] = [0, 16, 10, 7, 6];
     // A tile of r rows and p pairs has r p accumulators, r rows of A and one vector of B: at most 31 of 32 registers.
-    const PAIR_ROWS: [usize; 9] = [0, 8, 8, 7, 6, 5, 4, 3, 3];
+    const PAIR_ROWS: [usize; 8] = [0, 8, 8, 7, 6, 5, 4, 3];
     // 20 accumulators, 4 vectors of features (one cache line of bytes) and one broadcast: 25 of 32 registers.
     const GRADIENT_CLASSES: usize = 5;
     const GRADIENT_VECTORS: usize = 4;
@@ -164,16 +164,22 @@ impl Isa for Avx512 {
         }
     }
 
-    fn pair_tile<K: TileKernel>(self, pairs: usize, kernel: K) -> K::Output {
-        match pairs {
-            1 => self.vectorize(Tile::<K, 8, 1>(kernel)),
-            2 => self.vectorize(Tile::<K, 8, 2>(kernel)),
-            3 => self.vectorize(Tile::<K, 7, 3>(kernel)),
-            4 => self.vectorize(Tile::<K, 6, 4>(kernel)),
-            5 => self.vectorize(Tile::<K, 5, 5>(kernel)),
-            6 => self.vectorize(Tile::<K, 4, 6>(kernel)),
-            7 => self.vectorize(Tile::<K, 3, 7>(kernel)),
-            8 => self.vectorize(Tile::<K, 3, 8>(kernel)),
+    fn pair_tile<K: TileKernel>(self, pairs: usize, is_low: bool, kernel: K) -> K::Output {
+        match (pairs, is_low) {
+            (1, false) => self.vectorize(Tile::<K, 8, 1>(kernel)),
+            (2, false) => self.vectorize(Tile::<K, 8, 2>(kernel)),
+            (3, false) => self.vectorize(Tile::<K, 7, 3>(kernel)),
+            (4, false) => self.vectorize(Tile::<K, 6, 4>(kernel)),
+            (5, false) => self.vectorize(Tile::<K, 5, 5>(kernel)),
+            (6, false) => self.vectorize(Tile::<K, 4, 6>(kernel)),
+            (7, false) => self.vectorize(Tile::<K, 3, 7>(kernel)),
+            (1, true) => self.vectorize(Tile::<K, 4, 1>(kernel)),
+            (2, true) => self.vectorize(Tile::<K, 4, 2>(kernel)),
+            (3, true) => self.vectorize(Tile::<K, 4, 3>(kernel)),
+            (4, true) => self.vectorize(Tile::<K, 3, 4>(kernel)),
+            (5, true) => self.vectorize(Tile::<K, 3, 5>(kernel)),
+            (6, true) => self.vectorize(Tile::<K, 2, 6>(kernel)),
+            (7, true) => self.vectorize(Tile::<K, 2, 7>(kernel)),
             _ => unreachable!("a tile of {pairs} pairs of columns"),
         }
     }

@@ -38,7 +38,7 @@ impl Isa for Portable {
     // As many accumulators as are left beside a vector of B for each of a row and a broadcast.
     const WIDE_VECTORS: [usize; 5] = [0, 8, 4, 3, 2];
     // r p accumulators, r rows of A, one vector of B and one product: at most 16 registers.
-    const PAIR_ROWS: [usize; 9] = [0, 4, 3, 2, 2, 1, 1, 1, 1];
+    const PAIR_ROWS: [usize; 8] = [0, 4, 3, 2, 2, 1, 1, 1];
     const GRADIENT_CLASSES: usize = 4;
     const GRADIENT_VECTORS: usize = 2;
 
@@ -100,16 +100,22 @@ impl Isa for Portable {
         }
     }
 
-    fn pair_tile<K: TileKernel>(self, pairs: usize, kernel: K) -> K::Output {
-        match pairs {
-            1 => self.vectorize(Tile::<K, 4, 1>(kernel)),
-            2 => self.vectorize(Tile::<K, 3, 2>(kernel)),
-            3 => self.vectorize(Tile::<K, 2, 3>(kernel)),
-            4 => self.vectorize(Tile::<K, 2, 4>(kernel)),
-            5 => self.vectorize(Tile::<K, 1, 5>(kernel)),
-            6 => self.vectorize(Tile::<K, 1, 6>(kernel)),
-            7 => self.vectorize(Tile::<K, 1, 7>(kernel)),
-            8 => self.vectorize(Tile::<K, 1, 8>(kernel)),
+    fn pair_tile<K: TileKernel>(self, pairs: usize, is_low: bool, kernel: K) -> K::Output {
+        match (pairs, is_low) {
+            (1, false) => self.vectorize(Tile::<K, 4, 1>(kernel)),
+            (2, false) => self.vectorize(Tile::<K, 3, 2>(kernel)),
+            (3, false) => self.vectorize(Tile::<K, 2, 3>(kernel)),
+            (4, false) => self.vectorize(Tile::<K, 2, 4>(kernel)),
+            (5, false) => self.vectorize(Tile::<K, 1, 5>(kernel)),
+            (6, false) => self.vectorize(Tile::<K, 1, 6>(kernel)),
+            (7, false) => self.vectorize(Tile::<K, 1, 7>(kernel)),
+            (1, true) => self.vectorize(Tile::<K, 2, 1>(kernel)),
+            (2, true) => self.vectorize(Tile::<K, 2, 2>(kernel)),
+            (3, true) => self.vectorize(Tile::<K, 1, 3>(kernel)),
+            (4, true) => self.vectorize(Tile::<K, 1, 4>(kernel)),
+            (5, true) => self.vectorize(Tile::<K, 1, 5>(kernel)),
+            (6, true) => self.vectorize(Tile::<K, 1, 6>(kernel)),
+            (7, true) => self.vectorize(Tile::<K, 1, 7>(kernel)),
             _ => unreachable!("a tile of {pairs} pairs of columns"),
         }
     }
