@@ -10,6 +10,7 @@
 //! * **narrow**: a few columns and a long depth. The vectors lie along the depth, two columns in each.
 //! * **row**: one row times a large B: multiples of B's rows.
 //! * **column**: one column: dot products.
+//! * **edge**: the last columns of a C a little wider than whole vectors go the narrow way, the others the blocked or the direct one.
 //!
 //! A small C with a very long depth is the sum of such products of parts of it (`deep`).
 //!
@@ -28,6 +29,7 @@ mod column;
 mod common;
 mod deep;
 mod direct;
+mod edge;
 mod epilogue;
 mod locality;
 mod microkernel;
@@ -223,8 +225,15 @@ impl<T: Scalar> Kernel for InPlace<'_, '_, T> {
     type Output = ();
 
     fn run<S: Isa>(self, isa: S) {
-        if self.0.limits.is_none() && direct::pays::<S, T>(&self.0.operands) {
-            direct::run(isa, &mut self.0.operands);
+        let Gemm { operands, limits } = self.0;
+        if limits.is_some() {
+            return self.0.run_indirectly(isa);
+        }
+        let edge = edge::columns::<S, T>(operands);
+        if edge > 0 {
+            edge::run(isa, operands, edge);
+        } else if direct::pays::<S, T>(operands) {
+            direct::run(isa, operands);
         } else {
             self.0.run_indirectly(isa);
         }
@@ -239,6 +248,13 @@ impl<T: Scalar> Gemm<'_, T> {
         let ((m, n), k) = (operands.c.shape(), operands.a.cols());
         if is_trivial(operands) {
             return finish_trivial(isa, operands.reborrow());
+        }
+        if limits.is_none() && operands.c.col_stride() != 1 {
+            let mut transposed = operands.reborrow().transposed();
+            let edge = edge::columns::<S, T>(&transposed);
+            if edge > 0 {
+                return edge::run(isa, &mut transposed, edge);
+            }
         }
         match (limits, deep::parts::<S, T>(m, k, n)) {
             (Some(limits), _) => limited(isa, operands.reborrow(), *limits),

@@ -45,6 +45,8 @@ fn products_between_guard_pages() {
         if seed % 10 == 0 {
             check_wide::<f32>(seed, &mut single);
             check_wide::<f64>(seed, &mut double);
+            check_edge::<f32>(seed, &mut single);
+            check_edge::<f64>(seed, &mut double);
             check_column::<f32>(seed, &mut single);
             check_column::<f64>(seed, &mut double);
         }
@@ -226,6 +228,19 @@ fn check_column<T: ByPointers>(seed: u64, operands: &mut Operands) {
     let b = Matrix::new(of_b, (k, 1), COLUMNS, false, T::NAN, at_end);
     let c = Matrix::new(of_c, (m, 1), order_of_c, false, T::from_f64(MARK), at_end);
     check(seed, &mut numbers, Product { a, b, beta, c }, of_c, false);
+}
+
+/// Checks a product of many rows and some columns beyond whole vectors, or its transpose.
+fn check_edge<T: ByPointers>(seed: u64, operands: &mut Operands) {
+    let mut numbers = generator(seed);
+    let (m, k, n) = (numbers.random_range(64..=90), numbers.random_range(60..=120), numbers.random_range(33..=38));
+    let (is_upright, at_end) = (numbers.random(), numbers.random());
+    let ((m, n), order) = if is_upright { ((n, m), COLUMNS) } else { ((m, n), ROWS) };
+    let [of_a, of_b, of_c] = &mut operands.0;
+    let a = Matrix::new(of_a, (m, k), order, false, T::NAN, at_end);
+    let b = Matrix::new(of_b, (k, n), order, false, T::NAN, at_end);
+    let c = Matrix::new(of_c, (m, n), order, false, T::from_f64(MARK), at_end);
+    check(seed, &mut numbers, Product { a, b, beta: 2.0, c }, of_c, false);
 }
 
 /// Checks a product of a few rows and many columns.

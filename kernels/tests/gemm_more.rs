@@ -9,8 +9,9 @@ use lanegrad_kernels::parallel::Threads;
 use lanegrad_kernels::{Error, MatMut, MatRef, reference};
 use support::uniform;
 
-/// Small, narrow both ways, of one tile, of several blocks of the depth, small or narrow with a long depth.
-const SHAPES: [(usize, usize, usize); 10] = [
+/// Small, narrow both ways, of one tile, of several blocks of the depth, small or narrow with a long depth, with last columns that are
+/// narrow.
+const SHAPES: [(usize, usize, usize); 11] = [
     (1, 1, 1),
     (5, 7, 3),
     (13, 40, 33),
@@ -21,6 +22,7 @@ const SHAPES: [(usize, usize, usize); 10] = [
     (33, 9000, 20),
     (9, 5000, 9),
     (3, 90, 600),
+    (70, 300, 36),
 ];
 
 /// A product with columns or rows adjacent in C, in a pool of threads.

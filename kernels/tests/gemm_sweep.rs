@@ -94,8 +94,8 @@ fn every_layout_with_every_other() {
     for &a in &orders {
         for &b in &orders {
             for &c in &orders {
-                // Low, wide and narrow ones, and some that fill several tiles.
-                for shape in [(3, 70, 5), (13, 9, 33), (5, 80, 40), (37, 90, 11), (29, 30, 50)] {
+                // Low, wide and narrow ones, some that fill several tiles, and one whose last column is narrow.
+                for shape in [(3, 70, 5), (13, 9, 33), (5, 80, 40), (37, 90, 11), (29, 30, 50), (66, 70, 33)] {
                     let factors = [[1.0, 0.0], [1.5, 0.5]][count % 2];
                     check(&Product::<f32>::new(shape, [a, b, c], Values::Uniform, factors, &mut numbers), 0);
                     check(&Product::<f64>::new(shape, [a, b, c], Values::Uniform, factors, &mut numbers), 0);

@@ -39,9 +39,12 @@ const REDUCTION: usize = 12;
 
 /// Whether vectors along the depth take fewer cycles for a row of C than vectors along its `n` columns.
 pub(super) fn pays<S: Isa, T: Scalar>(n: usize, k: usize) -> bool {
-    let lanes = T::Lanes::<S>::COUNT;
-    let (pairs, half) = (n.div_ceil(2), lanes / 2);
-    n <= COLUMNS && pairs * k.div_ceil(half) + REDUCTION < n.div_ceil(lanes) * k
+    n <= COLUMNS && cost::<S, T>(n, k) < n.div_ceil(T::Lanes::<S>::COUNT) * k
+}
+
+/// Multiply-adds of vectors that a row of `n` columns takes this way, about.
+pub(super) fn cost<S: Isa, T: Scalar>(n: usize, k: usize) -> usize {
+    n.div_ceil(2) * k.div_ceil(T::Lanes::<S>::COUNT / 2) + REDUCTION
 }
 
 /// C <- epilogue(alpha A B + beta C), where A's rows are adjacent along the depth and B is narrow.
