@@ -16,7 +16,7 @@ const MOST_BYTES: usize = 64 << 20;
 /// Extents of products, of which an operand or more lie far out.
 fn shapes<T: Scalar>() -> Vec<(usize, usize, usize)> {
     let more_than = |bytes: usize, each: usize| bytes / size_of::<T>() / each + 3;
-    let second = caches().second;
+    let second = caches().second.max(256 * 1024);
     let third = second.max(caches().third / 4);
     let mut shapes = vec![
         // Few rows times a far B, in one block of the depth and in several, in one row of tiles and in more.

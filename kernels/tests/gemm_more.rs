@@ -11,7 +11,7 @@ use support::uniform;
 
 /// Small, narrow both ways, of one tile, of several blocks of the depth, small or narrow with a long depth, with last columns that are
 /// narrow.
-const SHAPES: [(usize, usize, usize); 11] = [
+const SHAPES: [(usize, usize, usize); 13] = [
     (1, 1, 1),
     (5, 7, 3),
     (13, 40, 33),
@@ -23,6 +23,8 @@ const SHAPES: [(usize, usize, usize); 11] = [
     (9, 5000, 9),
     (3, 90, 600),
     (70, 300, 36),
+    (36, 300, 70),
+    (100, 300, 36),
 ];
 
 /// A product with columns or rows adjacent in C, in a pool of threads.

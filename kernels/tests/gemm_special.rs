@@ -9,8 +9,8 @@ use support::matrices::{COLUMNS, Order, Placed, ROWS};
 use support::product::{Blocks, Product, Values};
 
 /// Shapes that take every way through a product: low, narrow from both sides, small, with rests in all directions.
-const SHAPES: [(usize, usize, usize); 7] =
-    [(1, 9, 1), (19, 50, 1), (5, 40, 3), (3, 40, 17), (13, 6, 35), (26, 7, 66), (19, 33, 18)];
+const SHAPES: [(usize, usize, usize); 8] =
+    [(1, 9, 1), (19, 50, 1), (5, 40, 3), (3, 40, 17), (13, 6, 35), (26, 7, 66), (19, 33, 18), (64, 60, 33)];
 
 /// The usual blocks, and the smallest ones with copies of both operands.
 const WAYS: [Option<Blocks>; 2] = [None, Some(Blocks([3, 1, 1], [true, true]))];
@@ -61,8 +61,14 @@ fn plant<T: Scalar>(planted: T, product: impl Fn(T) -> T) {
     for shape in SHAPES {
         let (m, k, n) = shape;
         for (which, orders) in layouts().into_iter().enumerate() {
-            // Every element in one layout, and some in the others.
-            let step = if which == 0 { 1 } else { 7 };
+            // Every element in one layout, and some in the others, or of a large operand.
+            let step = if m * k > 1000 {
+                89
+            } else if which == 0 {
+                1
+            } else {
+                7
+            };
             let factors = [1.0, [0.0, 1.0][which % 2]];
             let mut operands = Product::<T>::new(shape, orders, Values::Integers, factors, &mut numbers);
             for level in supported() {

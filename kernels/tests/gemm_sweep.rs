@@ -8,7 +8,7 @@ use lanegrad_kernels::dispatch::{dispatch_at, supported};
 use lanegrad_kernels::gemm::Gemm;
 use lanegrad_kernels::isa::Scalar;
 use rand::{Rng, RngExt};
-use support::matrices::{Order, Placed};
+use support::matrices::{COLUMNS, Order, Placed, ROWS};
 use support::product::{Product, Values};
 use support::{cases, generator};
 
@@ -94,8 +94,10 @@ fn every_layout_with_every_other() {
     for &a in &orders {
         for &b in &orders {
             for &c in &orders {
-                // Low, wide and narrow ones, some that fill several tiles, and one whose last column is narrow.
-                for shape in [(3, 70, 5), (13, 9, 33), (5, 80, 40), (37, 90, 11), (29, 30, 50), (66, 70, 33)] {
+                // Low, wide and narrow ones, some that fill several tiles, and some whose last column, or row, is narrow.
+                for shape in
+                    [(3, 70, 5), (13, 9, 33), (5, 80, 40), (37, 90, 11), (29, 30, 50), (66, 70, 33), (33, 70, 66)]
+                {
                     let factors = [[1.0, 0.0], [1.5, 0.5]][count % 2];
                     check(&Product::<f32>::new(shape, [a, b, c], Values::Uniform, factors, &mut numbers), 0);
                     check(&Product::<f64>::new(shape, [a, b, c], Values::Uniform, factors, &mut numbers), 0);
@@ -104,6 +106,30 @@ fn every_layout_with_every_other() {
             }
         }
     }
+}
+
+/// One row times such a matrix, near and far, and such a matrix times a column, with a C that is adjacent and one that is not.
+#[test]
+fn rows_that_lie_whole_pages_apart() {
+    fn check_all<T: Scalar>() {
+        let mut numbers = generator(3);
+        let apart = |padding| Order { padding, ..ROWS };
+        let scattered = Order { gap: 1, padding: 2, ..ROWS };
+        for factors in [[1.0, 0.0], [1.5, 0.5]] {
+            for (shape, orders) in [
+                ((1, 300, 1000), [ROWS, apart(24), ROWS]),
+                ((1, 301, 3001), [ROWS, apart(71), scattered]),
+                ((1, 3000, 3000), [ROWS, apart(72), ROWS]),
+                ((20, 1000, 1), [apart(24), COLUMNS, ROWS]),
+                ((1001, 1000, 1), [apart(24), COLUMNS, scattered]),
+                ((1001, 1000, 1), [apart(24), scattered, ROWS]),
+            ] {
+                check(&Product::<T>::new(shape, orders, Values::Uniform, factors, &mut numbers), 0);
+            }
+        }
+    }
+    check_all::<f32>();
+    check_all::<f64>();
 }
 
 /// An extent: mostly a small one, now and then one near the depth of a block at some level.

@@ -76,6 +76,12 @@ fn an_operand_copied_for_all_threads_gives_the_bits_of_one_copied_for_each() {
     check::<f32>(&pools, (810, 1000, 401), [rows, columns, rows], 0.5);
     check::<f32>(&pools, (700, 1536, 701), [columns, rows, rows], 0.0);
     check::<f64>(&pools, (700, 768, 701), [columns, rows, rows], 0.0);
+    // A few columns beyond whole vectors, where B is copied and where it is not.
+    for orders in [[rows, columns, rows], [rows; 3], [columns; 3]] {
+        check::<f32>(&pools, (100, 600, 100), orders, 0.5);
+        check::<f32>(&pools, (73, 880, 322), orders, 0.0);
+        check::<f64>(&pools, (100, 300, 34), orders, 0.5);
+    }
     // Beyond the size up to which an operand is copied for all, with a C that is too large for sums of parts of the depth.
     check::<f32>(&pools, (151, 28_500, 150), [rows, columns, rows], 0.5);
     check::<f64>(&pools, (190, 11_500, 200), [columns, columns, rows], 0.0);

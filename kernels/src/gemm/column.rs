@@ -113,10 +113,9 @@ fn compute<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, column: &[
 
 /// C <- alpha A B + beta C, where `column` is B.
 ///
-/// Whoever makes one promises that A's rows are adjacent and as long as the column, and that C has as many elements, `c_stride` apart,
-/// which are writable and, unless `beta` is zero, readable. It refers to no operands elsewhere, since what is written to C might change
-/// those, and the next row would wait for it: 1024 x 1024 1.07.
-#[derive(Clone, Copy)]
+/// Whoever makes one promises that elements of A's rows are adjacent and these as long as the column, and that C has as many elements as A
+/// has rows, `c_stride` apart, which are writable, unless `beta` is zero readable, and nobody else's meanwhile. It refers to no operands
+/// elsewhere, since what is written to C might change those, and the next row would wait for it: 1024 x 1024 1.07.
 struct Dots<'a, T> {
     alpha: T,
     a: MatRef<'a, T>,
@@ -179,6 +178,7 @@ impl<T: Scalar> Dots<'_, T> {
     fn rows<S: Isa, const R: usize, const ABREAST: usize, const PREFETCH: bool>(&self, isa: S, first: usize) {
         let Self { alpha, beta, c, c_stride, .. } = *self;
         const { assert!(R.is_multiple_of(ABREAST)) };
+        assert!(first + R <= self.a.rows());
         let zero = T::Lanes::<S>::splat(isa, T::ZERO);
         let mut totals = [zero; R];
         for (part, totals) in totals.as_chunks_mut().0.iter_mut().enumerate() {
@@ -192,7 +192,6 @@ impl<T: Scalar> Dots<'_, T> {
         }
         let mut sums = [T::ZERO; MAX_LANES];
         add_across::<S, T, MAX_LANES>(isa, vectors, lanes).write(isa, &mut sums[..lanes]);
-        assert!(first + R <= self.a.rows());
         if R > 1 && c_stride == 1 {
             // SAFETY: those `R` elements exist, adjacent. They may be uninitialised if `beta` is zero, and are not read then.
             unsafe { super::write_all_scaled(isa, c.wrapping_add(first), alpha, &sums[..R], beta) };

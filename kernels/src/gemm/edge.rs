@@ -31,41 +31,44 @@ fn columns_of_many<S: Isa, T: Scalar>(operands: &Operands<'_, T>, rest: usize) -
     let Operands { a, c, .. } = operands;
     let ((m, n), k) = (c.shape(), a.cols());
     let lanes = T::Lanes::<S>::COUNT;
-    // Multiply-adds of vectors, for a row of C.
-    let in_tiles = if S::HALVES && rest <= lanes / 2 { k / 2 } else { k };
-    let saved = in_tiles.saturating_sub(narrow::cost::<S, T>(rest, k));
-    let pays = saved.saturating_mul(SAVED) >= k.saturating_mul(n / lanes);
     let is_near = m.saturating_mul(k).saturating_mul(size_of::<T>()) <= NEAR_BYTES;
-    let is_row_major = a.col_stride() == 1 && c.col_stride() == 1;
+    if !is_near || a.col_stride() != 1 || c.col_stride() != 1 || is_trivial(operands) {
+        return 0;
+    }
+    // Multiply-adds of vectors, for a row of C; a copied element of B takes about half of one.
+    let in_tiles = if S::HALVES && rest <= lanes / 2 { k / 2 } else { k };
+    let saved = in_tiles.saturating_sub(narrow::cost::<S, T>(rest, k) + k * rest / (2 * m));
+    let pays = saved * SAVED >= k.saturating_mul(n / lanes);
     let is_blocked = || matches!(choose::<S, T>(operands), (Path::Blocked { .. }, false));
-    let is_usual = is_row_major && !is_trivial(operands) && deep::parts::<S, T>(m, k, n) == 1;
-    if pays && is_near && is_usual && is_blocked() { rest } else { 0 }
+    if pays && deep::parts::<S, T>(m, k, n) == 1 && is_blocked() { rest } else { 0 }
 }
 
 /// C <- epilogue(alpha A B + beta C), whose last `rest` columns are narrow.
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, rest: usize) {
     let ((m, n), k) = (operands.c.shape(), operands.a.cols());
-    let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
-    if is_small {
+    let (path, _) = choose::<S, T>(operands);
+    let is_small = |n: usize| m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
+    if is_small(n) || matches!(path, Path::Blocked { pack_b: true, .. }) {
+        // Threads share a copy of B as they do in other products.
         let (mut others, last) = operands.reborrow().split_cols(n - rest);
         if direct::pays::<S, T>(&others) {
             direct::run(isa, &mut others);
-            return narrow::run(isa, last, m.into());
+        } else {
+            follow(isa, &mut others, path);
         }
+        return narrow::run(isa, last, if is_small(rest) { m.into() } else { grain(rest * k) });
     }
-    // A thread's rows may be few, which by themselves might go another way.
-    let (path, _) = choose::<S, T>(operands);
     let step = tile_rows::<S, T>(operands.a, operands.b);
-    let grain = if is_small { m.into() } else { grain(n * k).multiple_of(step) };
+    let grain = grain(n * k).multiple_of(step);
     parallel::divide(EdgeProduct { isa, operands: operands.reborrow(), rest, path }, grain);
 }
 
-/// Some rows of the product.
+/// Some rows of the product, of a B that is read where it lies.
 struct EdgeProduct<'a, S, T> {
     isa: S,
     operands: Operands<'a, T>,
     rest: usize,
-    /// That of the other columns.
+    /// That of the other columns: a thread's rows may be few, which by themselves might go another way.
     path: Path,
 }
 

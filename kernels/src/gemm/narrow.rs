@@ -99,6 +99,7 @@ impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
         let Operands { alpha, a, beta, mut c, .. } = operands;
         let (m, cols) = c.shape();
         let (depth, pairs) = (a.cols(), cols.div_ceil(2));
+        assert!(m > 0 && cols <= COLUMNS);
         assert!(b.len() >= depth.next_multiple_of(T::Lanes::<S>::COUNT / 2) * 2 * pairs);
         let height = S::PAIR_ROWS[pairs];
         let rest = m % height;
@@ -107,7 +108,8 @@ impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
         let most = if c.col_stride() == 1 { m } else { COPIED * height };
         for first in (0..high).step_by(most).chain((high..m).step_by(most)) {
             let is_low = first >= high;
-            let rows = most.min(if is_low { m } else { high } - first);
+            let end = if is_low { m } else { high };
+            let rows = most.min(end - first);
             let mut band = PairBand {
                 a: a.element(first, 0),
                 a_stride: a.row_stride(),

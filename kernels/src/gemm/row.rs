@@ -11,14 +11,14 @@ use crate::parallel::{self, Divide, Grain};
 use crate::workspace::with_scratch;
 
 /// Bytes of the sums that are added to at a time: a quarter of the smallest first-level cache. Where rows lie whole pages apart, half of
-/// that, since they and the sums would need ten lines of a set (1 x 1024 x 1024 of `f64` 1.09 to 1.13), unless they come from memory,
+/// that, since else they would need two lines of a set each, and so the sums (1 x 1024 x 1024 of `f64` 1.09 to 1.13), unless they come from memory,
 /// which longer runs suit better.
 const BLOCK_BYTES: usize = 2 * PAGE;
 
 /// Rows of B that are added in one go, so that the sums are read and written once for all of them. Even where they share
-/// a set of the first-level cache, they and the sums fit it.
+/// a set of the first-level cache, their lines and the sums' fit it.
 const ROWS: usize = 4;
-/// Likewise, of a B that comes from memory (1 x 4096 x 4096 1.03 to 1.12).
+/// Likewise, of a B that comes from memory, which takes longer than to read the sums again (1 x 4096 x 4096 1.05 to 1.12).
 const FAR_ROWS: usize = 6;
 
 /// Bytes from which on B lies further out than in most second-level caches. A nearer one is better multiplied in tiles,
@@ -85,7 +85,8 @@ impl<S: Isa, T: Scalar> Divide for RowProduct<'_, S, T> {
 }
 
 /// The rest of `scratch` from where addresses are half a page off from `rows`, as far as a page's go. A processor tells a load from an earlier
-/// store by these alone at first: rows that lie just below the sums waited for them (1 x 512 x 512 0.67 to 0.8).
+/// store by these alone at first: a first row that lay just below the sums waited for them, and all rows whole pages from it (1 x 512 x 512
+/// 0.67 to 0.8).
 fn apart_from<T>(rows: *const T, scratch: &mut [T]) -> &mut [T] {
     let distance = rows.addr().wrapping_add(PAGE / 2).wrapping_sub(scratch.as_ptr().addr()) % PAGE;
     &mut scratch[distance / CACHE_LINE * CACHE_LINE / size_of::<T>()..]
