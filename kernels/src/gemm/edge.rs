@@ -2,10 +2,10 @@
 //!
 //! Tiles would multiply them in a vector that is mostly empty, or in half of one.
 
-use super::locality::tile_rows;
+use super::locality::{HIGH, tile_rows};
 use super::{Operands, Path, WORTH_A_THREAD, choose, deep, direct, follow, grain, is_trivial, narrow};
 use crate::isa::{Isa, Lanes, Scalar};
-use crate::parallel::{self, Divide};
+use crate::parallel::{self, Divide, Grain};
 
 /// Rows of C that make it worth to copy the last columns of B.
 const ROWS: usize = 64;
@@ -32,7 +32,9 @@ fn columns_of_many<S: Isa, T: Scalar>(operands: &Operands<'_, T>, rest: usize) -
     let ((m, n), k) = (c.shape(), a.cols());
     let lanes = T::Lanes::<S>::COUNT;
     let is_near = m.saturating_mul(k).saturating_mul(size_of::<T>()) <= NEAR_BYTES;
-    if !is_near || a.col_stride() != 1 || c.col_stride() != 1 || is_trivial(operands) {
+    // A low tile of one vector waits for its own sums: it would take nearly as long as one with the rest beside it.
+    let leaves_a_vector = S::GEMM_ROWS < HIGH && !(n / lanes).is_multiple_of(S::GEMM_VECTORS);
+    if leaves_a_vector || !is_near || a.col_stride() != 1 || c.col_stride() != 1 || is_trivial(operands) {
         return 0;
     }
     // Multiply-adds of vectors, for a row of C; a copied element of B takes about half of one.
@@ -47,8 +49,8 @@ fn columns_of_many<S: Isa, T: Scalar>(operands: &Operands<'_, T>, rest: usize) -
 pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, rest: usize) {
     let ((m, n), k) = (operands.c.shape(), operands.a.cols());
     let (path, _) = choose::<S, T>(operands);
-    let is_small = |n: usize| m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
-    if is_small(n) || matches!(path, Path::Blocked { pack_b: true, .. }) {
+    let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
+    if is_small || matches!(path, Path::Blocked { pack_b: true, .. }) {
         // Threads share a copy of B as they do in other products.
         let (mut others, last) = operands.reborrow().split_cols(n - rest);
         if direct::pays::<S, T>(&others) {
@@ -56,7 +58,9 @@ pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, res
         } else {
             follow(isa, &mut others, path);
         }
-        return narrow::run(isa, last, if is_small(rest) { m.into() } else { grain(rest * k) });
+        // The other threads, if there was work for them, are awake.
+        let grain = if is_small { m.into() } else { Grain::of(rest * k, WORTH_A_THREAD / 4) };
+        return narrow::run(isa, last, grain);
     }
     let step = tile_rows::<S, T>(operands.a, operands.b);
     let grain = grain(n * k).multiple_of(step);
@@ -125,6 +129,7 @@ mod tests {
             };
             assert_eq!(found((100, 100, 100)), wanted(4, 4, 0), "{level}: half a vector, or four columns of one");
             assert_eq!(found((100, 300, 33)), wanted(1, 1, 1), "{level}: one column");
+            assert_eq!(found((100, 100, 107)), 0, "{level}: too many columns, or beside a vector in a low tile");
             assert_eq!(found((100, 100, 111)), 0, "{level}: too many columns");
             assert_eq!(found((100, 100, 1601)), 0, "{level}: too small a part of a wide C");
             assert_eq!(found((63, 100, 100)), 0, "{level}: a low C");

@@ -36,7 +36,7 @@ mod reuses {
 pub(super) const PAGE: usize = 4096;
 
 /// Rows of a micro-tile that is not low.
-const HIGH: usize = 12;
+pub(super) const HIGH: usize = 12;
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
 /// Columns of C, and elements of a row of A, from which on an A whose rows are adjacent along the depth pays for a copy, too, at the
