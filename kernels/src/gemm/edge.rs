@@ -1,6 +1,6 @@
 //! The last columns of a C a little wider than whole vectors: the narrow way, beside the others.
 //!
-//! Tiles would multiply them in a vector that is mostly empty, or in half of one.
+//! Tiles would multiply them in a vector that is in part empty, or in half of one; the narrow way reads A once more instead.
 
 use super::locality::{HIGH, tile_rows};
 use super::{Operands, Path, WORTH_A_THREAD, choose, deep, direct, follow, grain, is_trivial, narrow};
