@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 64 << 20;
 fn shapes<T: Scalar>() -> Vec<(usize, usize, usize)> {
     let more_than = |bytes: usize, each: usize| bytes / size_of::<T>() / each + 3;
     let second = caches().second.max(256 * 1024);
-    let third = second.max(caches().third / 4);
+    let third = second.max(caches().third / 3);
     let mut shapes = vec![
         // Few rows times a far B, in one block of the depth and in several, in one row of tiles and in more.
         (5, 300, more_than(second, 300)),
@@ -40,7 +40,7 @@ fn shapes<T: Scalar>() -> Vec<(usize, usize, usize)> {
         // Dot products of rows that are read one after the other.
         shapes.push((more_than(2 * second, 1030), 1030, 1));
     } else {
-        println!("skipped: a quarter of the third-level cache is less than two of the second level");
+        println!("skipped: a third of the third-level cache is less than two of the second level");
     }
     if third <= MOST_BYTES {
         // Two columns in a vector, dot products, and multiples of rows.
@@ -49,11 +49,12 @@ fn shapes<T: Scalar>() -> Vec<(usize, usize, usize)> {
             (more_than(third, 700), 700, 10),
             (more_than(third, 4500), 4500, 9),
             (more_than(third, 90), 90, 5),
+            (more_than(third, 250), 250, 3),
             (more_than(third, 300), 300, 1),
             (1, more_than(third, 600), 600),
         ]);
     } else {
-        println!("skipped: a third-level cache of which a quarter is {third} bytes");
+        println!("skipped: a third-level cache of which a third is {third} bytes");
     }
     shapes
 }

@@ -57,7 +57,7 @@ impl Place {
     /// Of an A whose rows so many threads share.
     fn of<T: Scalar>(a: MatRef<'_, T>, threads: usize) -> Self {
         let line = a.cols() * size_of::<T>();
-        if is_far(a, 4) {
+        if is_far(a, 3) {
             Self::Memory
         } else if bytes(a) / threads > 2 * caches().second && (PAGE..=caches().first / 2).contains(&line) {
             // Of an A not much larger than the second-level cache, much is there.
