@@ -108,7 +108,7 @@ fn every_layout_with_every_other() {
     }
 }
 
-/// One row times such a matrix, near and far, and such a matrix times a column, with a C that is adjacent and one that is not.
+/// One row and a few times such a matrix, near and far, and such a matrix times a column, with a C that is adjacent and one that is not.
 #[test]
 fn rows_that_lie_whole_pages_apart() {
     fn check_all<T: Scalar>() {
@@ -120,6 +120,9 @@ fn rows_that_lie_whole_pages_apart() {
                 ((1, 300, 1000), [ROWS, apart(24), ROWS]),
                 ((1, 301, 3001), [ROWS, apart(71), scattered]),
                 ((1, 3000, 3000), [ROWS, apart(72), ROWS]),
+                ((12, 300, 1000), [ROWS, apart(24), ROWS]),
+                ((30, 300, 1000), [ROWS, apart(24), ROWS]),
+                ((41, 301, 3001), [ROWS, apart(71), scattered]),
                 ((20, 1000, 1), [apart(24), COLUMNS, ROWS]),
                 ((1001, 1000, 1), [apart(24), COLUMNS, scattered]),
                 ((1001, 1000, 1), [apart(24), scattered, ROWS]),

@@ -3,7 +3,7 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
-use super::locality::{bytes, tile_rows};
+use super::locality::{bytes, fetches_again, tile_rows};
 use super::microkernel::{DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, PrefetchC, Tile, WideKernel};
 use super::pack;
 use super::{Operands, part};
@@ -199,11 +199,12 @@ fn macro_kernel<S: Isa, T: Scalar>(
     let finish = !epilogue.is_none();
     let rows_of_c = c.rows();
     assert_eq!(b.view.cols(), c.cols());
+    let fetches_again = b.next != 0 && fetches_again::<S, T>(b.view);
     let mut tile = Tile::first_of(&c, alpha, beta, b.view.rows());
     let mut tiles = |i: usize, height: usize, panel: PanelOfA<T>, next_rows: isize| {
         (tile.rows, tile.a) = (height, panel);
-        // The first rows of tiles fetch B, which the others find near.
-        let next = Next { a: next_rows, b: if i == 0 { b.next } else { 0 } };
+        // The first rows of tiles fetch B, which the others find near if it stays there.
+        let next = Next { a: next_rows, b: if i == 0 || fetches_again { b.next } else { 0 } };
         // SAFETY: both arms below give panels of `height` rows of A, as deep as B, where C has rows; B has C's columns.
         unsafe { row_of_tiles(isa, &mut tile, &b, i, next, &mut c) };
         if finish {

@@ -12,14 +12,18 @@ use crate::parallel;
 mod reuses {
     /// Its rows share so few sets of the second-level cache that it cannot stay there.
     pub const SCATTERED: usize = 1;
+    /// Likewise, and high tiles prefetch it, in vectors that do not cross cache lines.
+    pub const SCATTERED_FETCHED: usize = 4;
     /// Its rows share a set of the first-level cache; tiles are high ones, AVX-512's.
     pub const THRASHING: usize = 12;
     /// Likewise; lower tiles need twice as much from the second-level cache.
     pub const THRASHING_LOW_TILES: usize = 3;
     /// The second-level cache does not hold it.
     pub const FAR: usize = 6;
-    /// It fills more than a quarter of the second-level cache.
-    pub const LARGE: usize = 24;
+    /// It fills more than a quarter of the second-level cache; tiles are high ones.
+    pub const LARGE: usize = 32;
+    /// Likewise, tiles are lower.
+    pub const LARGE_LOW_TILES: usize = 24;
 
     /// The others are for the level that unrolls its tiles, AVX2, where whole tiles of a copy take fewer instructions. Each of several
     /// threads that share rows is to have as many. Here vectors cross cache lines, and the first-level cache holds it.
@@ -49,24 +53,43 @@ pub(super) fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> 
     let (m, (k, n)) = (a.rows(), b.shape());
     let tiles = m.div_ceil(tile_rows::<S, T>(a, b));
     let depth = Blocking::depth::<S, T>(k);
-    let bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
-    let is_unrolled = S::UNROLL > 1;
+    let block_bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
+    let (is_unrolled, is_high) = (S::UNROLL > 1, S::GEMM_ROWS >= HIGH);
+    let crosses = crosses_lines::<S, T>(b);
+    if fetches_in_time::<S>(m, crosses) && bytes(b) <= caches().third / 4 {
+        return false;
+    }
     // Where rows of C are shared among threads, so is the copy, for which they meet once more.
     let shares_rows = m >= n && m.saturating_mul(n).saturating_mul(k) > WORTH_A_THREAD;
     let each_reuses = |times: usize| tiles > times && (!shares_rows || tiles / parallel::current() > times);
     if leaves_the_second_cache(b, depth) {
-        tiles > reuses::SCATTERED
+        tiles > if crosses || !is_high { reuses::SCATTERED } else { reuses::SCATTERED_FETCHED }
     } else if is_thrashing(b) {
-        tiles > if S::GEMM_ROWS >= HIGH { reuses::THRASHING } else { reuses::THRASHING_LOW_TILES }
-    } else if bytes > caches().second {
+        tiles > if is_high { reuses::THRASHING } else { reuses::THRASHING_LOW_TILES }
+    } else if block_bytes > caches().second {
         tiles > reuses::FAR
-    } else if is_unrolled && crosses_lines::<S, T>(b) {
-        each_reuses(if bytes > caches().first { reuses::CROSSING } else { reuses::CROSSING_NEAR })
-    } else if bytes > caches().second / 4 {
-        tiles > reuses::LARGE && (!is_unrolled || each_reuses(reuses::LARGE_UNROLLED))
+    } else if is_unrolled && crosses {
+        each_reuses(if block_bytes > caches().first { reuses::CROSSING } else { reuses::CROSSING_NEAR })
+    } else if block_bytes > caches().second / 4 {
+        tiles > if is_high { reuses::LARGE } else { reuses::LARGE_LOW_TILES } && (!is_unrolled || each_reuses(reuses::LARGE_UNROLLED))
     } else {
         is_unrolled && each_reuses(reuses::SMALL_UNROLLED)
     }
+}
+
+/// Whether `m` rows of C read a B from the third-level cache where it lies as fast as a copy, since each row of tiles prefetches for each
+/// tile what the next one reads. High tiles have the time for that until a copy is used often; low ones where there are two of them, neither
+/// as low as a wide one, and no vector takes two lines.
+fn fetches_in_time<S: Isa>(m: usize, crosses: bool) -> bool {
+    const ROWS: usize = 288;
+    let two = 2 * S::WIDE_VECTORS.len() - 1..=2 * S::GEMM_ROWS;
+    S::PREFETCHES && if S::GEMM_ROWS >= HIGH { m <= ROWS } else { !crosses && two.contains(&m) }
+}
+
+/// Whether each row of tiles prefetches a block of B that it reads where it lies, since the one before has not left it in
+/// the second-level cache. Low tiles have less time, and leave more there.
+pub(super) fn fetches_again<S: Isa, T: Scalar>(b: MatRef<'_, T>) -> bool {
+    S::GEMM_ROWS >= HIGH && bytes(b) > caches().second || leaves_the_second_cache(b, b.rows())
 }
 
 /// Whether a copy of A pays where C has `n` columns.

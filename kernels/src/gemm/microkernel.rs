@@ -301,8 +301,10 @@ impl<T: Scalar> Tile<T> {
             };
             match PREFETCH {
                 B_AHEAD => isa.prefetch(source.wrapping_offset(STEPS_AHEAD.wrapping_mul(self.b_stride))),
+                // The last element of the line: where rows do not start with one, this tile has fetched the one in which the next starts.
                 NEXT_B if (v * lanes * size_of::<T>()).is_multiple_of(CACHE_LINE) => {
-                    isa.prefetch_second(source.wrapping_offset(self.b_next));
+                    let last = CACHE_LINE / size_of::<T>() - 1;
+                    isa.prefetch_second(source.wrapping_offset(self.b_next).wrapping_add(last));
                 }
                 _ => {}
             }
