@@ -71,7 +71,8 @@ pub(super) fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> 
     } else if is_unrolled && crosses {
         each_reuses(if block_bytes > caches().first { reuses::CROSSING } else { reuses::CROSSING_NEAR })
     } else if block_bytes > caches().second / 4 {
-        tiles > if is_high { reuses::LARGE } else { reuses::LARGE_LOW_TILES } && (!is_unrolled || each_reuses(reuses::LARGE_UNROLLED))
+        tiles > if is_high { reuses::LARGE } else { reuses::LARGE_LOW_TILES }
+            && (!is_unrolled || each_reuses(reuses::LARGE_UNROLLED))
     } else {
         is_unrolled && each_reuses(reuses::SMALL_UNROLLED)
     }
