@@ -3,8 +3,10 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
-use super::locality::{bytes, fetches_again, tile_rows};
-use super::microkernel::{DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, PrefetchC, Tile, WideKernel};
+use super::locality::{bytes, fetches, fetches_again, tile_rows};
+use super::microkernel::{
+    B_AHEAD, DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, PrefetchC, Tile, WideKernel,
+};
 use super::pack;
 use super::{Operands, part};
 use crate::caches::caches;
@@ -61,7 +63,7 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
         let Operands { alpha, a, b, beta, mut c, epilogue } = operands;
         let (m, n) = c.shape();
         let k = a.cols();
-        let prefetches_b = !pack_b && bytes(b) > caches().second;
+        let prefetches_b = !pack_b && fetches::<S, T>(m, b);
         // What is read once need not stay near.
         let block_cols = if pack_b || m > S::GEMM_ROWS { blocking.equal_cols::<S, T>(n) } else { n };
         for i in (0..m).step_by(blocking.rows) {
@@ -326,8 +328,10 @@ pub(super) unsafe fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
             let target = c.reborrow().split_rows(first).1.split_rows(tile.rows).0;
             // SAFETY: the caller's promise, for these columns.
             unsafe { compute_scattered(isa, tile, is_cut, prefetch, target.split_cols(j).1.split_cols(cols).0) };
+        } else if is_wide && S::PREFETCHES && prefetch == NEXT_B {
+            isa.wide_tile(tile.rows, WideKernel::<T, NEXT_B>(tile));
         } else if is_wide {
-            isa.wide_tile(tile.rows, WideKernel(tile));
+            isa.wide_tile(tile.rows, WideKernel::<T, B_AHEAD>(tile));
         } else {
             // SAFETY: the caller's promise, for these columns.
             unsafe { compute(isa, tile, is_cut, prefetch) };

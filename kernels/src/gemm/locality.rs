@@ -3,6 +3,7 @@
 //! None of it changes a bit of the result.
 
 use super::{Blocking, WORTH_A_THREAD};
+use crate::aligned::CACHE_LINE;
 use crate::caches::caches;
 use crate::isa::{Isa, Lanes, Scalar};
 use crate::matrix::MatRef;
@@ -56,7 +57,7 @@ pub(super) fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> 
     let block_bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
     let (is_unrolled, is_high) = (S::UNROLL > 1, S::GEMM_ROWS >= HIGH);
     let crosses = crosses_lines::<S, T>(b);
-    if fetches_in_time::<S>(m, crosses) && bytes(b) <= caches().third / 4 {
+    if fetches_in_time::<S, T>(m, b) && bytes(b) <= caches().third / 4 {
         return false;
     }
     // Where rows of C are shared among threads, so is the copy, for which they meet once more.
@@ -79,12 +80,21 @@ pub(super) fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> 
 }
 
 /// Whether `m` rows of C read a B from the third-level cache where it lies as fast as a copy, since each row of tiles prefetches for each
-/// tile what the next one reads. High tiles have the time for that until a copy is used often; low ones where there are two of them, neither
-/// as low as a wide one, and no vector takes two lines.
-fn fetches_in_time<S: Isa>(m: usize, crosses: bool) -> bool {
+/// tile what the next one reads. High tiles have the time for that until a copy is used often, low ones where there are no more than two
+/// of them and no row of a tile takes another line.
+fn fetches_in_time<S: Isa, T: Scalar>(m: usize, b: MatRef<'_, T>) -> bool {
     const ROWS: usize = 288;
-    let two = 2 * S::WIDE_VECTORS.len() - 1..=2 * S::GEMM_ROWS;
-    S::PREFETCHES && if S::GEMM_ROWS >= HIGH { m <= ROWS } else { !crosses && two.contains(&m) }
+    let is_whole = (b.element(0, 0).addr() | row_bytes(b)).is_multiple_of(CACHE_LINE);
+    S::PREFETCHES && if S::GEMM_ROWS >= HIGH { m <= ROWS } else { m <= 2 * S::GEMM_ROWS && is_whole }
+}
+
+/// Whether each tile of `m` rows of C prefetches what the next one reads of a B that is not copied. A wide tile fetches its own next rows
+/// faster, unless they come from far (4 x 2000 x 2000: 2 times as fast), and sooner where its vectors are long.
+pub(super) fn fetches<S: Isa, T: Scalar>(m: usize, b: MatRef<'_, T>) -> bool {
+    if m >= S::WIDE_VECTORS.len() {
+        return bytes(b) > caches().second;
+    }
+    is_far(b, if S::GEMM_ROWS >= HIGH { 4 } else { 8 })
 }
 
 /// Whether each row of tiles prefetches a block of B that it reads where it lies, since the one before has not left it in

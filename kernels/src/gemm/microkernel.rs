@@ -8,7 +8,7 @@ use crate::matrix::MatMut;
 /// What of A and B a kernel prefetches: nothing.
 pub(super) const NOTHING: u8 = 0;
 /// Rows of B that it reads itself, a few steps of the depth later.
-const B_AHEAD: u8 = 1;
+pub(super) const B_AHEAD: u8 = 1;
 /// With each row of B, that of the next tile.
 pub(super) const NEXT_B: u8 = 2;
 /// With each cache line of its rows of A, those of the rows that come next.
@@ -115,20 +115,20 @@ impl<T: Scalar, const ACROSS: bool> TileKernel for DenseKernel<'_, T, ACROSS> {
 }
 
 /// Computes a tile of a few rows, as wide as B's panel has whole vectors, whose A is not across: as a
-/// [`MicroKernel`], but B is read once, so its rows are prefetched.
-pub(super) struct WideKernel<'a, T>(pub &'a Tile<T>);
+/// [`MicroKernel`], but B is read once, so its rows are prefetched: [`B_AHEAD`], or from afar [`NEXT_B`].
+pub(super) struct WideKernel<'a, T, const PREFETCH: u8>(pub &'a Tile<T>);
 
 /// Steps of the depth before which a row of B is prefetched.
 const STEPS_AHEAD: isize = 4;
 
-impl<T: Scalar> TileKernel for WideKernel<'_, T> {
+impl<T: Scalar, const PREFETCH: u8> TileKernel for WideKernel<'_, T, PREFETCH> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa, const ROWS: usize, const VECTORS: usize>(self, isa: S) {
         // SAFETY: as for a `MicroKernel`.
         unsafe {
-            let sums = self.0.accumulate::<S, false, false, false, B_AHEAD, ROWS, VECTORS>(isa);
+            let sums = self.0.accumulate::<S, false, false, false, PREFETCH, ROWS, VECTORS>(isa);
             self.0.write(isa, sums);
         }
     }
@@ -299,12 +299,16 @@ impl<T: Scalar> Tile<T> {
                 // SAFETY: vector `v` of this row of B is readable, by the contract.
                 unsafe { T::Lanes::<S>::load(isa, source) }
             };
+            // Where rows do not start with a cache line, the tile before has fetched the line in which this one starts, and this the next one's:
+            // the last element's line is the one that is not there yet.
             match PREFETCH {
-                B_AHEAD => isa.prefetch(source.wrapping_offset(STEPS_AHEAD.wrapping_mul(self.b_stride))),
-                // The last element of the line: where rows do not start with one, this tile has fetched the one in which the next starts.
+                B_AHEAD => {
+                    let ahead = STEPS_AHEAD.wrapping_mul(self.b_stride);
+                    isa.prefetch(source.wrapping_offset(ahead).wrapping_add(lanes - 1));
+                }
                 NEXT_B if (v * lanes * size_of::<T>()).is_multiple_of(CACHE_LINE) => {
-                    let last = CACHE_LINE / size_of::<T>() - 1;
-                    isa.prefetch_second(source.wrapping_offset(self.b_next).wrapping_add(last));
+                    let line = CACHE_LINE / size_of::<T>();
+                    isa.prefetch_second(source.wrapping_offset(self.b_next).wrapping_add(line - 1));
                 }
                 _ => {}
             }
