@@ -217,7 +217,7 @@ fn macro_kernel<S: Isa, T: Scalar>(
         BlockOfA::Streamed(view) => {
             assert_eq!(view.shape(), (rows_of_c, b.view.rows()));
             let few = FEW_TILES * S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
-            let prefetch = view.col_stride() == 1 && b.view.cols() <= few && bytes(view) > caches().second;
+            let prefetch = view.col_stride() == 1 && b.view.cols() <= few && bytes(view) > caches().second / 2;
             for (i, height) in groups(rows_of_c, tile_rows::<S, T>(view, b.view)) {
                 let next = if prefetch { view.row_stride().wrapping_mul(height as isize) } else { 0 };
                 tiles(i, height, panel_of(view, i), next);
