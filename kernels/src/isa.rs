@@ -102,6 +102,8 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     const HALVES: bool;
     /// Rows of the GEMM micro-tile (MR).
     const GEMM_ROWS: usize;
+    /// Rows of the GEMM micro-tile that is one vector wide: no fewer.
+    const SLIM_ROWS: usize;
     /// Vectors in a row of the GEMM micro-tile (NR = this many times the lane count).
     const GEMM_VECTORS: usize;
     /// Steps of the depth that a GEMM micro-kernel takes in one go. Where a step is few instructions, those that count steps
@@ -130,8 +132,8 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     /// It is never inlined, so each kernel is a function of its own.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
-    /// Runs a GEMM micro-kernel for `rows` in `1..=GEMM_ROWS` and `vectors` in `1..=GEMM_VECTORS`, as
-    /// `run::<S, rows, vectors>`.
+    /// Runs a GEMM micro-kernel for `rows` in `1..=GEMM_ROWS` and `vectors` in `1..=GEMM_VECTORS`, or for `rows` in `1..=SLIM_ROWS` and
+    /// one vector, as `run::<S, rows, vectors>`.
     fn gemm_tile<K: TileKernel>(self, rows: usize, vectors: usize, kernel: K) -> K::Output;
 
     /// Runs a GEMM micro-kernel for more rows than a wide tile has, in `5..=GEMM_ROWS`, as `run::<S, rows, GEMM_VECTORS>`.

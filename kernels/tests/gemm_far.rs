@@ -2,6 +2,7 @@
 
 mod support;
 
+use lanegrad_kernels::aligned::AlignedVec;
 use lanegrad_kernels::caches::caches;
 use lanegrad_kernels::dispatch::{dispatch_at, supported};
 use lanegrad_kernels::gemm::Gemm;
@@ -35,6 +36,12 @@ fn shapes<T: Scalar>() -> Vec<(usize, usize, usize)> {
         (more_than(second, 20), 20, 13),
         (more_than(second, 16), 16, 8),
         (more_than(second, 600), 600, 33),
+        // A B from the third-level cache whose rows lie whole pages apart, under two low tiles and under high ones.
+        (7, 1024, 1024),
+        (12, 1024, 1024),
+        (30, 1024, 1024),
+        // One from further out.
+        (20, 1030, 2048),
     ];
     if 2 * second < third {
         // Dot products of rows that are read one after the other.
@@ -51,7 +58,11 @@ fn shapes<T: Scalar>() -> Vec<(usize, usize, usize)> {
             (more_than(third, 90), 90, 5),
             (more_than(third, 250), 250, 3),
             (more_than(third, 300), 300, 1),
-            (1, more_than(third, 600), 600),
+            (1, more_than(third, 1200), 1200),
+            // Wide tiles.
+            (2, 500, more_than(third, 500)),
+            (3, 500, more_than(third, 500)),
+            (4, 500, more_than(third, 500)),
         ]);
     } else {
         println!("skipped: a third-level cache of which a third is {third} bytes");
@@ -67,6 +78,13 @@ fn integers(seed: u64, count: usize) -> Vec<i32> {
         (state >> 33) as i32 % 4 - (state >> 40) as i32 % 2
     };
     (0..count).map(|_| next()).collect()
+}
+
+/// The numbers from the start of a cache line on, since what is read where it lies follows from that.
+fn aligned<T: Scalar>(numbers: &[T]) -> AlignedVec<T> {
+    let mut aligned = AlignedVec::zeroed(numbers.len());
+    aligned.copy_from_slice(numbers);
+    aligned
 }
 
 /// The product, row by row.
@@ -87,7 +105,7 @@ fn far_operands_give_exact_products<T: Scalar>() {
         let (a, b) = (integers(1, m * k), integers(2, k * n));
         let wanted = expected(shape, &a, &b);
         let convert = |numbers: &[i32]| -> Vec<T> { numbers.iter().map(|&x| T::from_f64(f64::from(x))).collect() };
-        let (by_rows, b) = (convert(&a), convert(&b));
+        let (by_rows, b) = (convert(&a), aligned(&convert(&b)));
         // The same A, its rows' elements a column apart.
         let by_columns: Vec<T> = (0..k).flat_map(|p| by_rows.iter().skip(p).step_by(k)).copied().collect();
         let mut c = vec![T::ZERO; m * n];
@@ -113,7 +131,7 @@ fn far_products_have_the_bits_of_near_ones<T: Scalar>() {
     let alone = Threads::new(1).unwrap();
     let (alpha, beta) = (T::from_f64(1.25), T::from_f64(-0.5));
     for (m, k, n) in shapes::<T>() {
-        let (a, b, old) = (uniform::<T>(1, m * k), uniform::<T>(2, k * n), uniform::<T>(3, m * n));
+        let (a, b, old) = (uniform::<T>(1, m * k), aligned(&uniform::<T>(2, k * n)), uniform::<T>(3, m * n));
         let (high, wide) = if m > 64 { (50, n) } else { (m, 600) };
         for level in supported() {
             let product = |c: &mut [T], (i, rows): (usize, usize), (j, cols): (usize, usize)| {

@@ -63,9 +63,10 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
         let Operands { alpha, a, b, beta, mut c, epilogue } = operands;
         let (m, n) = c.shape();
         let k = a.cols();
-        let prefetches_b = !pack_b && fetches::<S, T>(m, b);
+        let prefetches_b = !pack_b && fetches::<S, T>(a, b);
         // What is read once need not stay near.
-        let block_cols = if pack_b || m > S::GEMM_ROWS { blocking.equal_cols::<S, T>(n) } else { n };
+        let is_read_again = m > tile_rows::<S, T>(a, b);
+        let block_cols = if pack_b || is_read_again { blocking.equal_cols::<S, T>(n) } else { n };
         for i in (0..m).step_by(blocking.rows) {
             let rows = blocking.rows.min(m - i);
             for p in (0..k).step_by(blocking.depth) {
@@ -88,18 +89,17 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
                     let b_block = match common {
                         Common::B { all, padded, first } => {
                             let packed = &all[padded * p + (first + j) * depth..];
-                            BlockOfB { packed, streamed: 0, view, next: 0 }
+                            BlockOfB { packed, streamed: 0, view, next: None }
                         }
                         _ => {
                             let streamed = if pack_b { 0 } else { streamed::<S, T>(cols) };
                             if streamed < cols {
                                 pack::pack_b(isa, view.split_cols(streamed).1, b_packed);
                             }
-                            let next = match prefetches_b {
-                                false => 0,
-                                true if j + cols < n => cols as isize,
-                                true => b.row_stride().wrapping_mul(depth as isize).wrapping_sub(j as isize),
-                            };
+                            let next = prefetches_b.then(|| match j + cols < n {
+                                true => cols as isize,
+                                false => b.row_stride().wrapping_mul(depth as isize).wrapping_sub(j as isize),
+                            });
                             BlockOfB { packed: b_packed, streamed, view, next }
                         }
                     };
@@ -162,18 +162,18 @@ enum BlockOfA<'a, T> {
     Packed(&'a [T]),
 }
 
-/// How far from what a tile reads of A and of B what is read next lies, if that is to be prefetched; else 0.
+/// How far from what a tile reads of A and of B what is read next lies, if that is to be prefetched.
 #[derive(Clone, Copy)]
 pub(super) struct Next {
-    /// The rows of A that come in the place of these.
+    /// The rows of A that come in the place of these; else 0.
     pub a: isize,
-    /// The block of B that comes in the place of this.
-    pub b: isize,
+    /// The block of B that comes in the place of this, which may be this one again.
+    pub b: Option<isize>,
 }
 
 impl Next {
     /// What is near needs no prefetching.
-    pub const NEAR: Self = Self { a: 0, b: 0 };
+    pub const NEAR: Self = Self { a: 0, b: None };
 }
 
 /// A block of B: its first `streamed` columns are read where they lie, the others from `packed`.
@@ -181,8 +181,8 @@ struct BlockOfB<'a, T> {
     packed: &'a [T],
     streamed: usize,
     view: MatRef<'a, T>,
-    /// How far from it the block that comes next lies, if that is to be prefetched; else 0.
-    next: isize,
+    /// How far from it the block that comes next lies, if that is to be prefetched.
+    next: Option<isize>,
 }
 
 /// The most tiles of a row of C whose rows of A are prefetched; what more tiles share is worth waiting for.
@@ -201,12 +201,17 @@ fn macro_kernel<S: Isa, T: Scalar>(
     let finish = !epilogue.is_none();
     let rows_of_c = c.rows();
     assert_eq!(b.view.cols(), c.cols());
-    let fetches_again = b.next != 0 && fetches_again::<S, T>(b.view);
+    let fetches_again = b.next.is_some() && fetches_again(b.view);
     let mut tile = Tile::first_of(&c, alpha, beta, b.view.rows());
     let mut tiles = |i: usize, height: usize, panel: PanelOfA<T>, next_rows: isize| {
         (tile.rows, tile.a) = (height, panel);
         // The first rows of tiles fetch B, which the others find near if it stays there.
-        let next = Next { a: next_rows, b: if i == 0 || fetches_again { b.next } else { 0 } };
+        let next_block = match fetches_again {
+            true if i + height < rows_of_c => Some(0),
+            true => b.next,
+            false => b.next.filter(|_| i == 0),
+        };
+        let next = Next { a: next_rows, b: next_block };
         // SAFETY: both arms below give panels of `height` rows of A, as deep as B, where C has rows; B has C's columns.
         unsafe { row_of_tiles(isa, &mut tile, &b, i, next, &mut c) };
         if finish {
@@ -317,8 +322,8 @@ pub(super) unsafe fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
         let prefetch = if next.a != 0 && j == 0 {
             tile.a_next = next.a;
             NEXT_A
-        } else if next.b != 0 && !is_cut {
-            tile.b_next = if j + cols < n { cols as isize } else { next.b.wrapping_sub(j as isize) };
+        } else if let Some(block) = next.b.filter(|_| !is_cut) {
+            tile.b_next = if j + cols < n { cols as isize } else { block.wrapping_sub(j as isize) };
             NEXT_B
         } else {
             NOTHING

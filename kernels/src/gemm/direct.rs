@@ -2,7 +2,7 @@
 
 use super::blocked::{Next, compute, half_tile, halved, panel_of, streamed, tiles};
 use super::blocking::Blocking;
-use super::locality::{is_thrashing, tile_rows};
+use super::locality::{are_pages_apart, is_thrashing, tile_rows};
 use super::microkernel::{NOTHING, Tile, is_c_far};
 use super::{Operands, Path, WORTH_A_THREAD, choose, is_trivial, narrow};
 use crate::groups::groups;
@@ -54,7 +54,9 @@ fn one_tile_wide<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
     let mut tile = Tile::first_of(c, alpha, beta, a.cols());
     tile.cols = n;
     (tile.b, tile.b_stride) = (b.element(0, 0), b.row_stride());
-    for (i, rows) in groups(m, tile_rows::<S, T>(a, b)) {
+    // Rows whole pages apart might not all fit a set of the first-level cache.
+    let is_slim = n <= T::Lanes::<S>::COUNT && m <= S::SLIM_ROWS && !are_pages_apart(a);
+    for (i, rows) in groups(m, if is_slim { m } else { tile_rows::<S, T>(a, b) }) {
         (tile.rows, tile.a, tile.c) = (rows, panel_of(a, i), c.element(i, 0));
         // SAFETY: the operands' extents agree, so A and C have these rows, and B as many columns as C, all of which are read where they
         // lie only if they are whole vectors or the level has masks (`is_one_block`).

@@ -5,6 +5,7 @@
 use super::{Blocking, WORTH_A_THREAD};
 use crate::aligned::CACHE_LINE;
 use crate::caches::caches;
+use crate::datapath::is_half_as_wide;
 use crate::isa::{Isa, Lanes, Scalar};
 use crate::matrix::MatRef;
 use crate::parallel;
@@ -13,7 +14,7 @@ use crate::parallel;
 mod reuses {
     /// Its rows share so few sets of the second-level cache that it cannot stay there.
     pub const SCATTERED: usize = 1;
-    /// Likewise, and high tiles prefetch it, in vectors that do not cross cache lines.
+    /// Likewise, but high tiles prefetch it, in vectors that do not cross cache lines.
     pub const SCATTERED_FETCHED: usize = 4;
     /// Its rows share a set of the first-level cache; tiles are high ones, AVX-512's.
     pub const THRASHING: usize = 12;
@@ -44,7 +45,7 @@ pub(super) const PAGE: usize = 4096;
 pub(super) const HIGH: usize = 12;
 /// Rows of a micro-tile, two vectors wide, whose writes do not hold up the next tile, and the depth up to which that matters.
 const QUEUED: usize = 10;
-const SHORT: usize = 256;
+const SHORT: usize = 128;
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
 /// Columns of C, and elements of a row of A, from which on an A whose rows are adjacent along the depth pays for a copy, too, at the
@@ -60,14 +61,15 @@ pub(super) fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> 
     let block_bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
     let (is_unrolled, is_high) = (S::UNROLL > 1, S::GEMM_ROWS >= HIGH);
     let crosses = crosses_lines::<S, T>(b);
-    if fetches_in_time::<S, T>(m, b) && bytes(b) <= caches().third / 4 {
+    if fetches_in_time::<S, T>(a, b) {
         return false;
     }
     // Where rows of C are shared among threads, so is the copy, for which they meet once more.
     let shares_rows = m >= n && m.saturating_mul(n).saturating_mul(k) > WORTH_A_THREAD;
     let each_reuses = |times: usize| tiles > times && (!shares_rows || tiles / parallel::current() > times);
     if leaves_the_second_cache(b, depth) {
-        tiles > if crosses || !is_high { reuses::SCATTERED } else { reuses::SCATTERED_FETCHED }
+        let is_fetched = is_high && !crosses && fetches::<S, T>(a, b);
+        tiles > if is_fetched { reuses::SCATTERED_FETCHED } else { reuses::SCATTERED }
     } else if is_thrashing(b) {
         tiles > if is_high { reuses::THRASHING } else { reuses::THRASHING_LOW_TILES }
     } else if block_bytes > caches().second {
@@ -82,28 +84,31 @@ pub(super) fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> 
     }
 }
 
-/// Whether `m` rows of C read a B from the third-level cache where it lies as fast as a copy, since each row of tiles prefetches for each
-/// tile what the next one reads. High tiles have the time for that until a copy is used often, low ones where there are no more than two
-/// of them and no row of a tile takes another line.
-fn fetches_in_time<S: Isa, T: Scalar>(m: usize, b: MatRef<'_, T>) -> bool {
+/// Whether `a`'s rows read a B from the third-level cache where it lies as fast as a copy, since each tile prefetches what the next one reads.
+/// High tiles have the time for that until a copy is used often; low ones where there are no more than two rows of them, and each row
+/// of a tile is one whole cache line.
+fn fetches_in_time<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
     const ROWS: usize = 288;
     let is_whole = (b.element(0, 0).addr() | row_bytes(b)).is_multiple_of(CACHE_LINE);
-    S::PREFETCHES && if S::GEMM_ROWS >= HIGH { m <= ROWS } else { m <= 2 * S::GEMM_ROWS && is_whole }
+    let is_soon = if S::GEMM_ROWS >= HIGH { a.rows() <= ROWS } else { a.rows() <= 2 * S::GEMM_ROWS && is_whole };
+    is_soon && bytes(b) <= caches().third / 4 && fetches::<S, T>(a, b)
 }
 
-/// Whether each tile of `m` rows of C prefetches what the next one reads of a B that is not copied. A wide tile fetches its own next rows
-/// faster, unless they come from far (4 x 2000 x 2000: 2 times as fast), and sooner where its vectors are long.
-pub(super) fn fetches<S: Isa, T: Scalar>(m: usize, b: MatRef<'_, T>) -> bool {
-    if m >= S::WIDE_VECTORS.len() {
-        return bytes(b) > caches().second;
-    }
-    is_far(b, if S::GEMM_ROWS >= HIGH { 4 } else { 8 })
+/// Whether each tile prefetches what the next one reads of a B that is not copied: tiles whose A is across do not, and wide ones, of few
+/// rows, fetch their own next rows faster, unless these come from far (4 x 2000 x 2000: 2 times as fast), which is nearer where vectors are short.
+pub(super) fn fetches<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
+    let is_wide = a.rows() < S::WIDE_VECTORS.len();
+    let is_far = match is_wide {
+        true => is_far(b, if S::GEMM_ROWS >= HIGH { 4 } else { 8 }),
+        false => bytes(b) > caches().second,
+    };
+    S::PREFETCHES && a.col_stride() == 1 && is_far
 }
 
-/// Whether each row of tiles prefetches a block of B that it reads where it lies, since the one before has not left it in
-/// the second-level cache. Low tiles have less time, and leave more there.
-pub(super) fn fetches_again<S: Isa, T: Scalar>(b: MatRef<'_, T>) -> bool {
-    S::GEMM_ROWS >= HIGH && bytes(b) > caches().second || leaves_the_second_cache(b, b.rows())
+/// Whether each row of tiles prefetches a block of B that it reads where it lies, since the row before leaves none of it in the second-level
+/// cache.
+pub(super) fn fetches_again<T: Scalar>(b: MatRef<'_, T>) -> bool {
+    leaves_the_second_cache(b, b.rows())
 }
 
 /// Whether a copy of A pays where C has `n` columns.
@@ -158,8 +163,9 @@ pub(super) fn is_far<T: Scalar>(matrix: MatRef<'_, T>, share: usize) -> bool {
 
 /// Rows of a micro-tile whose A is read where it lies: at most MR.
 ///
-/// Where the depth is short, a tile of 512-bit vectors is to write no more of them than a store queue of 64 entries of half a vector takes
-/// beside what comes between tiles: 24 make the next tile wait (24 cubed 1.06, 48 cubed 1.03, 2000 x 16 x 2000 1.05).
+/// Where the depth is short, a tile is to write no more vectors than the store queue takes beside what comes between tiles: of a
+/// core that stores them in halves, 24 fill 48 of 64 entries, and the next tile waits (24 cubed 1.06, 48 cubed 1.03, 2000 x 16 x 2000 1.05).
+/// Twelve rows are one tile all the same, which reads B once.
 ///
 /// Rows whole pages apart share one set of the first-level cache. There, a panel has no more rows than the set has lines, which is
 /// faster than a copy. Where all rows are one panel, it is cut only if it is much higher (12 x 3072 x 256 went to 1.4 times its speed), and
@@ -167,6 +173,8 @@ pub(super) fn is_far<T: Scalar>(matrix: MatRef<'_, T>, share: usize) -> bool {
 pub(super) fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> usize {
     let ways = caches().first_ways;
     let is_high = a.rows() > 2 * ways || a.rows() > ways + 2 && !is_thrashing(b);
-    let most = if a.cols() <= SHORT { S::GEMM_ROWS.min(QUEUED) } else { S::GEMM_ROWS };
+    let is_queue_full = a.rows() > S::GEMM_ROWS && b.cols() > T::Lanes::<S>::COUNT && is_half_as_wide();
+    let is_short = S::GEMM_ROWS > QUEUED && Blocking::depth::<S, T>(a.cols()) <= SHORT;
+    let most = if is_short && is_queue_full { QUEUED } else { S::GEMM_ROWS };
     if a.col_stride() == 1 && is_high && are_pages_apart(a) { ways.min(most) } else { most }
 }

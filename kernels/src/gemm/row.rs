@@ -111,7 +111,7 @@ impl<T: Scalar, const PREFETCH: bool> Kernel for Block<'_, T, PREFETCH> {
         let whole = depth / ROWS * ROWS;
         let next = rows.row_stride().wrapping_mul(ROWS as isize);
         for p in (0..whole).step_by(ROWS) {
-            // SAFETY: there are `depth` factors and rows, and these are as long as the sums, checked above.
+            // SAFETY: there are `depth` factors and rows, whose elements are adjacent and as many as the sums, checked above.
             unsafe {
                 let factors = std::array::from_fn(|r| *factors.element(0, p + r));
                 add::<S, T, PREFETCH, ROWS>(isa, factors, std::array::from_fn(|r| rows.element(p + r, 0)), sums, next);
@@ -122,7 +122,7 @@ impl<T: Scalar, const PREFETCH: bool> Kernel for Block<'_, T, PREFETCH> {
             unsafe { add::<S, T, false, 1>(isa, [*factors.element(0, p)], [rows.element(p, 0)], sums, 0) };
         }
         if results.col_stride() == 1 {
-            // SAFETY: the results exist, adjacent. They may be uninitialised if `beta` is zero, and are not read then.
+            // SAFETY: as many results as sums exist, checked above, adjacent. They may be uninitialised if `beta` is zero, and are not read then.
             unsafe { super::write_all_scaled(isa, results.element(0, 0), alpha, sums, beta) };
             return;
         }

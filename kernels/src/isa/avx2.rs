@@ -77,6 +77,7 @@ impl<const VL: bool> Isa for Avx2<VL> {
     const HALVES: bool = false;
     // 12 accumulators, 2 vectors of B and one broadcast of A: 15 of 16 registers.
     const GEMM_ROWS: usize = 6;
+    const SLIM_ROWS: usize = 6;
     const GEMM_VECTORS: usize = 2;
     // 23 instructions a step instead of 28, for 12 multiply-adds.
     const UNROLL: usize = 4;

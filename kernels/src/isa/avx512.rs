@@ -48,6 +48,8 @@ impl Isa for Avx512 {
     const HALVES: bool = true;
     // 24 accumulators, 2 vectors of B and one broadcast of A: 27 of 32 registers, 14 loads for 24 multiply-adds.
     const GEMM_ROWS: usize = 12;
+    // 16 accumulators: 16 cubed of `f32` is one tile (1.02).
+    const SLIM_ROWS: usize = 16;
     const GEMM_VECTORS: usize = 2;
     // A step is 24 multiply-adds: what counts steps is little beside them.
     const UNROLL: usize = 1;
@@ -85,6 +87,10 @@ impl Isa for Avx512 {
             (10, 1) => self.vectorize(Tile::<K, 10, 1>(kernel)),
             (11, 1) => self.vectorize(Tile::<K, 11, 1>(kernel)),
             (12, 1) => self.vectorize(Tile::<K, 12, 1>(kernel)),
+            (13, 1) => self.vectorize(Tile::<K, 13, 1>(kernel)),
+            (14, 1) => self.vectorize(Tile::<K, 14, 1>(kernel)),
+            (15, 1) => self.vectorize(Tile::<K, 15, 1>(kernel)),
+            (16, 1) => self.vectorize(Tile::<K, 16, 1>(kernel)),
             (1, 2) => self.vectorize(Tile::<K, 1, 2>(kernel)),
             (2, 2) => self.vectorize(Tile::<K, 2, 2>(kernel)),
             (3, 2) => self.vectorize(Tile::<K, 3, 2>(kernel)),

@@ -30,6 +30,7 @@ impl Isa for Portable {
     const HALVES: bool = false;
     // 8 accumulators, 2 vectors of B, one broadcast of A and one product: 12 of SSE2's 16 registers.
     const GEMM_ROWS: usize = 4;
+    const SLIM_ROWS: usize = 4;
     const GEMM_VECTORS: usize = 2;
     // More, and the compiler reads several steps of A at once and takes them apart on the stack.
     const UNROLL: usize = 1;
