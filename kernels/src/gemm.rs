@@ -53,7 +53,7 @@ use crate::parallel::{self, Divide, Grain};
 use blocked::Blocked;
 use blocking::Blocking;
 use common::Common;
-use locality::{packs_a, packs_b, tile_rows};
+use locality::{fetches, packs_a, packs_b, tile_rows};
 
 /// C <- alpha A B + beta C, for A of m x k, B of k x n, C of m x n elements, at any strides.
 ///
@@ -305,7 +305,8 @@ fn follow<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, path: Path)
             let (blocking, common) = (Blocking::new::<S, T>(k, pack_a), Common::Neither);
             let along_rows = m >= n && !copies_apart::<S, T>(pack_a, pack_b, m, n);
             let operands = operands.reborrow();
-            let product = Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common };
+            let prefetch_b = !pack_b && fetches::<S, T>(operands.a, operands.b);
+            let product = Blocked { isa, operands, blocking, pack_a, pack_b, prefetch_b, along_rows, common };
             if is_small {
                 return product.run();
             }
@@ -337,7 +338,9 @@ fn limited<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, limits: Limits)
     let blocking = Blocking::new::<S, T>(k, pack_a).limited::<S, T>(limits);
     let along_rows = m >= n;
     let step = if along_rows { S::GEMM_ROWS } else { S::GEMM_VECTORS * T::Lanes::<S>::COUNT };
-    Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common: Common::Neither }.divide(step.into());
+    let prefetch_b = !pack_b && fetches::<S, T>(operands.a, operands.b);
+    let common = Common::Neither;
+    Blocked { isa, operands, blocking, pack_a, pack_b, prefetch_b, along_rows, common }.divide(step.into());
 }
 
 /// Rows or columns of C, in whole micro-tiles of `rows` rows, that make a piece worth a thread.

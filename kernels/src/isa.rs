@@ -102,7 +102,7 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     const HALVES: bool;
     /// Rows of the GEMM micro-tile (MR).
     const GEMM_ROWS: usize;
-    /// Rows of the GEMM micro-tile that is one vector wide: no fewer.
+    /// Rows of the GEMM micro-tile that is one vector wide: no fewer than `GEMM_ROWS`.
     const SLIM_ROWS: usize;
     /// Vectors in a row of the GEMM micro-tile (NR = this many times the lane count).
     const GEMM_VECTORS: usize;

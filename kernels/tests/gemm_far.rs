@@ -38,6 +38,7 @@ fn shapes<T: Scalar>() -> Vec<(usize, usize, usize)> {
         (more_than(second, 600), 600, 33),
         // A B from the third-level cache whose rows lie whole pages apart, under two low tiles and under high ones.
         (7, 1024, 1024),
+        (10, 1024, 1024),
         (12, 1024, 1024),
         (30, 1024, 1024),
         // One from further out.

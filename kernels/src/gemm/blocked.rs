@@ -3,7 +3,7 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
-use super::locality::{bytes, fetches, fetches_again, tile_rows};
+use super::locality::{bytes, fetches_again, tile_rows};
 use super::microkernel::{
     B_AHEAD, DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, PrefetchC, Tile, WideKernel,
 };
@@ -25,6 +25,8 @@ pub(super) struct Blocked<'a, S, T> {
     pub blocking: Blocking,
     pub pack_a: bool,
     pub pack_b: bool,
+    /// Whether each tile prefetches what the next one reads of B. All parts do what pays for the whole.
+    pub prefetch_b: bool,
     pub along_rows: bool,
     /// What all parts read, if it was copied for all of them.
     pub common: Common<'a, T>,
@@ -52,18 +54,16 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
             let (matrix, of_a) = if self.along_rows { (b, false) } else { (a, true) };
             common::pack_all(self.isa, matrix, of_a, self.blocking.depth, packed);
             let common = if of_a { Common::A(packed) } else { Common::whole_b::<S>(packed, b.cols()) };
-            let Self { isa, operands, blocking, pack_a, pack_b, along_rows, .. } = self;
-            parallel::divide(Blocked { isa, operands, blocking, pack_a, pack_b, along_rows, common }, grain);
+            parallel::divide(Blocked { common, ..self }, grain);
         });
     }
 
     /// The loops over blocks: A's rows (MC), the depth (KC), B's columns (NC).
     fn loops(self, a_packed: &mut [T], b_packed: &mut [T]) {
-        let Self { isa, operands, blocking, pack_a, pack_b, common, .. } = self;
+        let Self { isa, operands, blocking, pack_a, pack_b, prefetch_b, common, .. } = self;
         let Operands { alpha, a, b, beta, mut c, epilogue } = operands;
         let (m, n) = c.shape();
         let k = a.cols();
-        let prefetches_b = !pack_b && fetches::<S, T>(a, b);
         // What is read once need not stay near.
         let is_read_again = m > tile_rows::<S, T>(a, b);
         let block_cols = if pack_b || is_read_again { blocking.equal_cols::<S, T>(n) } else { n };
@@ -96,7 +96,7 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
                             if streamed < cols {
                                 pack::pack_b(isa, view.split_cols(streamed).1, b_packed);
                             }
-                            let next = prefetches_b.then(|| match j + cols < n {
+                            let next = prefetch_b.then(|| match j + cols < n {
                                 true => cols as isize,
                                 false => b.row_stride().wrapping_mul(depth as isize).wrapping_sub(j as isize),
                             });

@@ -49,7 +49,7 @@ const SHORT: usize = 128;
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
 /// Columns of C, and elements of a row of A, from which on an A whose rows are adjacent along the depth pays for a copy, too, at the
-/// level that unrolls its tiles, AVX2: 1.02 to 1.05 times as fast at 1024 cubed, 1.07 at 2048. Fewer rows than two tiles have do not
+/// level that unrolls its tiles, AVX2: 1.02 to 1.05 times as fast at 1024 cubed, 1.07 at 2048. No more rows than two tiles have do not
 /// pay for it: 4 x 776 x 800 is 1.07 to 1.17 times as fast without.
 const LONG_A: usize = 768;
 
@@ -85,17 +85,19 @@ pub(super) fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> 
 }
 
 /// Whether `a`'s rows read a B from the third-level cache where it lies as fast as a copy, since each tile prefetches what the next one reads.
-/// High tiles have the time for that until a copy is used often; low ones where there are no more than two rows of them, and each row
-/// of a tile is one whole cache line.
+/// High tiles have the time for that until a copy is used often; low ones where there are no more than two rows of them, and B's rows
+/// start with cache lines. A C that is one tile wide reads no tile after another.
 fn fetches_in_time<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
     const ROWS: usize = 288;
     let is_whole = (b.element(0, 0).addr() | row_bytes(b)).is_multiple_of(CACHE_LINE);
     let is_soon = if S::GEMM_ROWS >= HIGH { a.rows() <= ROWS } else { a.rows() <= 2 * S::GEMM_ROWS && is_whole };
-    is_soon && bytes(b) <= caches().third / 4 && fetches::<S, T>(a, b)
+    let is_one_tile_wide = b.cols() <= S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
+    is_soon && !is_one_tile_wide && bytes(b) <= caches().third / 4 && fetches::<S, T>(a, b)
 }
 
-/// Whether each tile prefetches what the next one reads of a B that is not copied: tiles whose A is across do not, and wide ones, of few
-/// rows, fetch their own next rows faster, unless these come from far (4 x 2000 x 2000: 2 times as fast), which is nearer where vectors are short.
+/// Whether each tile prefetches what the next one reads of a B that is not copied. Tiles whose A is across do not. Few rows, whose tiles are
+/// wide, fetch their own next rows faster, unless these come from far (4 x 2000 x 2000: 2 times as fast): from beyond an eighth of the
+/// third-level cache where vectors are short, else from beyond a quarter.
 pub(super) fn fetches<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
     let is_wide = a.rows() < S::WIDE_VECTORS.len();
     let is_far = match is_wide {
@@ -114,7 +116,7 @@ pub(super) fn fetches_again<T: Scalar>(b: MatRef<'_, T>) -> bool {
 /// Whether a copy of A pays where C has `n` columns.
 pub(super) fn packs_a<S: Isa, T: Scalar>(a: MatRef<'_, T>, n: usize) -> bool {
     match (a.row_stride(), a.col_stride()) {
-        (_, 1) => S::UNROLL > 1 && n.min(a.cols()) >= LONG_A && a.rows() >= 2 * S::GEMM_ROWS,
+        (_, 1) => S::UNROLL > 1 && n.min(a.cols()) >= LONG_A && a.rows() > 2 * S::GEMM_ROWS,
         (1, _) => n > PACKED_A,
         _ => true,
     }
@@ -161,7 +163,7 @@ pub(super) fn is_far<T: Scalar>(matrix: MatRef<'_, T>, share: usize) -> bool {
     bytes(matrix) > (caches().third / share).max(caches().second)
 }
 
-/// Rows of a micro-tile whose A is read where it lies: at most MR.
+/// Rows of a micro-tile whose A is read where it lies: at most MR, but for slim tiles.
 ///
 /// Where the depth is short, a tile is to write no more vectors than the store queue takes beside what comes between tiles: of a
 /// core that stores them in halves, 24 fill 48 of 64 entries, and the next tile waits (24 cubed 1.06, 48 cubed 1.03, 2000 x 16 x 2000 1.05).
@@ -173,8 +175,8 @@ pub(super) fn is_far<T: Scalar>(matrix: MatRef<'_, T>, share: usize) -> bool {
 pub(super) fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> usize {
     let ways = caches().first_ways;
     let is_high = a.rows() > 2 * ways || a.rows() > ways + 2 && !is_thrashing(b);
-    let is_queue_full = a.rows() > S::GEMM_ROWS && b.cols() > T::Lanes::<S>::COUNT && is_half_as_wide();
-    let is_short = S::GEMM_ROWS > QUEUED && Blocking::depth::<S, T>(a.cols()) <= SHORT;
-    let most = if is_short && is_queue_full { QUEUED } else { S::GEMM_ROWS };
+    let is_short = S::GEMM_ROWS > QUEUED && a.cols() <= SHORT;
+    let fills_queue = a.rows() > S::GEMM_ROWS && b.cols() > T::Lanes::<S>::COUNT;
+    let most = if is_short && fills_queue && is_half_as_wide() { QUEUED } else { S::GEMM_ROWS };
     if a.col_stride() == 1 && is_high && are_pages_apart(a) { ways.min(most) } else { most }
 }

@@ -299,8 +299,8 @@ impl<T: Scalar> Tile<T> {
                 // SAFETY: vector `v` of this row of B is readable, by the contract.
                 unsafe { T::Lanes::<S>::load(isa, source) }
             };
-            // Where rows straddle cache lines, a vector's first line was fetched with the vector before it: so the line of its last element is
-            // fetched. (The first tile of a block has nobody before it.)
+            // Where rows straddle cache lines, a stretch's first line was fetched with the stretch before it: so the line of its last element
+            // is fetched. (The first tile of a block has nobody before it.)
             match PREFETCH {
                 B_AHEAD => {
                     let ahead = STEPS_AHEAD.wrapping_mul(self.b_stride);

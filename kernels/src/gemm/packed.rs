@@ -116,7 +116,8 @@ impl<T: Scalar> Kernel for PackedProduct<'_, T> {
         let blocking = Blocking::new::<S, T>(k, pack_a);
         let along_rows = m >= n;
         let common = Common::whole_b::<S>(self.1, n);
-        let product = Blocked { isa, operands, blocking, pack_a, pack_b: true, along_rows, common };
+        let (pack_b, prefetch_b) = (true, false);
+        let product = Blocked { isa, operands, blocking, pack_a, pack_b, prefetch_b, along_rows, common };
         if m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD {
             return product.run();
         }
