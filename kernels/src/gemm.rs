@@ -310,7 +310,7 @@ fn follow<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, path: Path)
             if is_small {
                 return product.run();
             }
-            let rows = tile_rows::<S, T>(product.operands.a, product.operands.b);
+            let rows = tile_rows::<S, T>(product.operands.a, product.operands.b, pack_b);
             product.divide(blocked_grain::<S, T>(along_rows, rows, (m, k, n)));
         }
     }

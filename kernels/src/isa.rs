@@ -113,8 +113,8 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     const SCORE_ROWS: usize;
     /// Classes of the score micro-tile.
     const SCORE_CLASSES: usize;
-    /// Vectors in a row of the GEMM micro-tile of a few rows, for each number of rows from 0 to 4.
-    const WIDE_VECTORS: [usize; 5];
+    /// Vectors in a row of the GEMM micro-tile of a few rows, for each number of rows from 0 on.
+    const WIDE_VECTORS: &'static [usize];
     /// Rows of the micro-tile of a narrow product, for each number of pairs of columns from 0 to 7.
     const PAIR_ROWS: [usize; 8];
     /// Classes of the weight-gradient micro-tile.
@@ -136,7 +136,7 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     /// one vector, as `run::<S, rows, vectors>`.
     fn gemm_tile<K: TileKernel>(self, rows: usize, vectors: usize, kernel: K) -> K::Output;
 
-    /// Runs a GEMM micro-kernel for more rows than a wide tile has, in `5..=GEMM_ROWS`, as `run::<S, rows, GEMM_VECTORS>`.
+    /// Runs a GEMM micro-kernel for `rows` in `5..=GEMM_ROWS`, as `run::<S, rows, GEMM_VECTORS>`.
     fn high_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output;
 
     /// Runs a GEMM micro-kernel for `rows` in `1..=GEMM_ROWS`, as `run::<H, rows, 1>`, where the lanes of H are half as many.
@@ -149,7 +149,7 @@ pub trait Isa: Copy + Send + Sync + fmt::Debug + Sealed + 'static {
     /// `run::<S, rows, classes>`.
     fn score_tile<K: TileKernel>(self, rows: usize, classes: usize, kernel: K) -> K::Output;
 
-    /// Runs a GEMM micro-kernel for a few `rows` in `1..=4`, as `run::<S, rows, WIDE_VECTORS[rows]>`.
+    /// Runs a GEMM micro-kernel for `rows` in `1..WIDE_VECTORS.len()`, as `run::<S, rows, WIDE_VECTORS[rows]>`.
     fn wide_tile<K: TileKernel>(self, rows: usize, kernel: K) -> K::Output;
 
     /// Runs the micro-kernel of a narrow product for `pairs` in `1..=7`, as `run::<S, PAIR_ROWS[pairs], pairs>`, or with half as many

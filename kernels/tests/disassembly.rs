@@ -115,13 +115,13 @@ fn tiles_stay_in_registers_and_everything_is_inlined() {
     let trampolines: Vec<&Function> = functions.iter().filter(|f| f.name.contains("::trampoline::<")).collect();
     // Per level: 28, 12 and 8 GEMM tiles of two types, for an A that is across or not, and again for a last vector that is cut
     // where there are masks; 8 and 2 of them that prefetch A, 8 again for cut ones, and as many that prefetch B; 12 of half a
-    // vector; one of dense panels for each A; 4 wide tiles, again where there is a way to prefetch; bands of 7 numbers of pairs of columns,
+    // vector; one of dense panels for each A; 6, 4 and 4 wide tiles, again where there is a way to prefetch; bands of 7 numbers of pairs of columns,
     // again in low tiles where these are lower, of which as many prefetch where there is a way to, of two types; 10, 10 and 8 tiles of dot products and as many
     // gradient tiles of f32 on floats and bytes; the GEMM's tiles for convolutions of f32.
     for (kernel, wanted) in [
         ("MicroKernel", 8 * (28 + 12) + 4 * 8 + 6 * 8 + 4 * 2 + 4 * 12),
         ("DenseKernel", 2 * 3 * 2),
-        ("WideKernel", 2 * (3 + 2) * 4),
+        ("WideKernel", 2 * (2 * 6 + 2 * 4 + 4)),
         ("PairBand", 2 * (14 + 13 + 11)),
         ("PrefetchingBand", 2 * (14 + 13)),
         ("WholeVectors", 2 * 28),

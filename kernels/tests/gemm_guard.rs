@@ -246,7 +246,8 @@ fn check_edge<T: ByPointers>(seed: u64, operands: &mut Operands) {
 /// Checks a product of a few rows and many columns.
 fn check_wide<T: ByPointers>(seed: u64, operands: &mut Operands) {
     let mut numbers = generator(seed);
-    let (m, k, n) = (numbers.random_range(1..=5), numbers.random_range(1..=40), numbers.random_range(LINES..=400));
+    let k = if numbers.random() { numbers.random_range(1..=40) } else { numbers.random_range(125..=140) };
+    let (m, n) = (numbers.random_range(1..=6), numbers.random_range(LINES..=400));
     let at_end = numbers.random();
     let [of_a, of_b, of_c] = &mut operands.0;
     let a = Matrix::new(of_a, (m, k), Order::random_readable(&mut numbers), false, T::NAN, at_end);

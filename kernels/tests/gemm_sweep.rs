@@ -108,7 +108,8 @@ fn every_layout_with_every_other() {
     }
 }
 
-/// One row and a few times such a matrix, near and far, and such a matrix times a column, with a C that is adjacent and one that is not.
+/// One row and a few times such a matrix, near and far, and such a matrix times a column and times more, with a C that is adjacent and one
+/// that is not.
 #[test]
 fn rows_that_lie_whole_pages_apart() {
     fn check_all<T: Scalar>() {
@@ -123,6 +124,11 @@ fn rows_that_lie_whole_pages_apart() {
                 ((12, 300, 1000), [ROWS, apart(24), ROWS]),
                 ((30, 300, 1000), [ROWS, apart(24), ROWS]),
                 ((41, 301, 3001), [ROWS, apart(71), scattered]),
+                ((6, 140, 90), [apart(884), ROWS, ROWS]),
+                ((12, 140, 90), [apart(884), ROWS, ROWS]),
+                ((29, 140, 131), [apart(884), ROWS, scattered]),
+                ((29, 140, 131), [apart(884), COLUMNS, ROWS]),
+                ((70, 140, 131), [apart(884), ROWS, ROWS]),
                 ((20, 1000, 1), [apart(24), COLUMNS, ROWS]),
                 ((1001, 1000, 1), [apart(24), COLUMNS, scattered]),
                 ((1001, 1000, 1), [apart(24), scattered, ROWS]),

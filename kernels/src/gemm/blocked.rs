@@ -3,7 +3,7 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
-use super::locality::{bytes, fetches_again, tile_rows};
+use super::locality::{SHORT, bytes, fetches_again, tile_rows};
 use super::microkernel::{
     B_AHEAD, DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, PrefetchC, Tile, WideKernel,
 };
@@ -65,7 +65,7 @@ impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
         let (m, n) = c.shape();
         let k = a.cols();
         // What is read once need not stay near.
-        let is_read_again = m > tile_rows::<S, T>(a, b);
+        let is_read_again = m > tile_rows::<S, T>(a, b, pack_b);
         let block_cols = if pack_b || is_read_again { blocking.equal_cols::<S, T>(n) } else { n };
         for i in (0..m).step_by(blocking.rows) {
             let rows = blocking.rows.min(m - i);
@@ -223,7 +223,7 @@ fn macro_kernel<S: Isa, T: Scalar>(
             assert_eq!(view.shape(), (rows_of_c, b.view.rows()));
             let few = FEW_TILES * S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
             let prefetch = view.col_stride() == 1 && b.view.cols() <= few && bytes(view) > caches().second / 2;
-            for (i, height) in groups(rows_of_c, tile_rows::<S, T>(view, b.view)) {
+            for (i, height) in groups(rows_of_c, tile_rows::<S, T>(view, b.view, b.streamed == 0)) {
                 let next = if prefetch { view.row_stride().wrapping_mul(height as isize) } else { 0 };
                 tiles(i, height, panel_of(view, i), next);
             }
@@ -302,7 +302,9 @@ pub(super) unsafe fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
     let is_scattered = c.col_stride() != 1;
     debug_assert!(columns.end <= n && first + tile.rows <= c.rows());
     debug_assert!(PACKED || S::MASKS || columns.len().is_multiple_of(lanes));
-    let has_wide = !PACKED && tile.rows < S::WIDE_VECTORS.len() && !tile.a.across && !is_scattered;
+    // What a wide tile of many rows writes holds up the next one.
+    let is_long = tile.rows < HIGH_ROWS || tile.depth > SHORT;
+    let has_wide = !PACKED && tile.rows < S::WIDE_VECTORS.len() && is_long && !tile.a.across && !is_scattered;
     let wide = if has_wide { S::WIDE_VECTORS[tile.rows] * lanes } else { usize::MAX };
     let mut j = columns.start;
     while j < columns.end {
@@ -352,7 +354,7 @@ pub(super) fn halved<S: Isa, T: Scalar>(c: &MatMut<'_, T>) -> usize {
     let lanes = T::Lanes::<S>::COUNT;
     let rest = c.cols() % lanes;
     let is_half = S::HALVES && rest > 0 && rest <= lanes / 2;
-    let pays = is_half && (c.rows() >= S::WIDE_VECTORS.len() || c.cols() % (S::GEMM_VECTORS * lanes) == rest);
+    let pays = is_half && (c.rows() >= HIGH_ROWS || c.cols() % (S::GEMM_VECTORS * lanes) == rest);
     if pays && c.col_stride() == 1 && is_half_as_wide() { rest } else { 0 }
 }
 
@@ -392,7 +394,7 @@ pub(super) unsafe fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: 
     // Apart, so that no level compiles what it has not.
     #[allow(clippy::collapsible_if)]
     if S::PREFETCHES {
-        let is_high = vectors == S::GEMM_VECTORS && rows >= S::WIDE_VECTORS.len();
+        let is_high = vectors == S::GEMM_VECTORS && rows >= HIGH_ROWS;
         if prefetch != NOTHING && is_high && !tile.a.across && (S::UNROLL == 1 || !is_cut) {
             // SAFETY: the caller's promise.
             return unsafe { compute_prefetching(isa, tile, is_cut, prefetch) };
@@ -415,6 +417,9 @@ pub(super) unsafe fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: 
         (false, false) => isa.gemm_tile(rows, vectors, MicroKernel::<T, false, false, NOTHING>(tile)),
     }
 }
+
+/// The fewest rows of a high tile.
+const HIGH_ROWS: usize = 5;
 
 /// Computes a high tile as wide as any, whose A is not across, and prefetches what is read next. A cut one leaves no register
 /// for that at the level that unrolls its tiles, AVX2.

@@ -56,7 +56,7 @@ fn one_tile_wide<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
     (tile.b, tile.b_stride) = (b.element(0, 0), b.row_stride());
     // Rows whole pages apart might not all fit a set of the first-level cache.
     let is_slim = n <= T::Lanes::<S>::COUNT && m <= S::SLIM_ROWS && !are_pages_apart(a);
-    for (i, rows) in groups(m, if is_slim { m } else { tile_rows::<S, T>(a, b) }) {
+    for (i, rows) in groups(m, if is_slim { m } else { tile_rows::<S, T>(a, b, false) }) {
         (tile.rows, tile.a, tile.c) = (rows, panel_of(a, i), c.element(i, 0));
         // SAFETY: the operands' extents agree, so A and C have these rows, and B as many columns as C, all of which are read where they
         // lie only if they are whole vectors or the level has masks (`is_one_block`).
@@ -74,7 +74,7 @@ fn rows_of_tiles<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
     let (m, n) = c.shape();
     let mut tile = Tile::first_of(c, alpha, beta, a.cols());
     let whole = n - halved::<S, T>(c);
-    for (i, rows) in groups(m, tile_rows::<S, T>(a, b)) {
+    for (i, rows) in groups(m, tile_rows::<S, T>(a, b, false)) {
         (tile.rows, tile.a) = (rows, panel_of(a, i));
         let b_at = |j: usize| (b.element(0, j), b.row_stride());
         // SAFETY: as above.

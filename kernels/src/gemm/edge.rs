@@ -62,7 +62,7 @@ pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, res
         let grain = if is_small { m.into() } else { Grain::of(rest * k, WORTH_A_THREAD / 4) };
         return narrow::run(isa, last, grain);
     }
-    let step = tile_rows::<S, T>(operands.a, operands.b);
+    let step = tile_rows::<S, T>(operands.a, operands.b, false);
     let grain = grain(n * k).multiple_of(step);
     parallel::divide(EdgeProduct { isa, operands: operands.reborrow(), rest, path }, grain);
 }

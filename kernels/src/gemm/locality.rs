@@ -45,7 +45,7 @@ pub(super) const PAGE: usize = 4096;
 pub(super) const HIGH: usize = 12;
 /// Rows of a micro-tile, two vectors wide, whose writes do not hold up the next tile, and the depth up to which that matters.
 const QUEUED: usize = 10;
-const SHORT: usize = 128;
+pub(super) const SHORT: usize = 128;
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
 /// Columns of C, and elements of a row of A, from which on an A whose rows are adjacent along the depth pays for a copy, too, at the
@@ -56,7 +56,7 @@ const LONG_A: usize = 768;
 /// Whether a copy of B pays, whose rows are adjacent.
 pub(super) fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
     let (m, (k, n)) = (a.rows(), b.shape());
-    let tiles = m.div_ceil(tile_rows::<S, T>(a, b));
+    let tiles = m.div_ceil(tile_rows::<S, T>(a, b, false));
     let depth = Blocking::depth::<S, T>(k);
     let block_bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
     let (is_unrolled, is_high) = (S::UNROLL > 1, S::GEMM_ROWS >= HIGH);
@@ -95,12 +95,12 @@ fn fetches_in_time<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> boo
     is_soon && !is_one_tile_wide && bytes(b) <= caches().third / 4 && fetches::<S, T>(a, b)
 }
 
-/// Whether each tile prefetches what the next one reads of a B that is not copied. Tiles whose A is across do not. Few rows, whose tiles are
-/// wide, fetch their own next rows faster, unless these come from far (4 x 2000 x 2000: 2 times as fast): from beyond an eighth of the
-/// third-level cache where vectors are short, else from beyond a quarter.
+/// Whether each tile prefetches what the next one reads of a B that is not copied. Tiles whose A is across do not. Up to four rows fetch
+/// their own next rows faster, unless these come from far (4 x 2000 x 2000: 2 times as fast): from beyond an eighth of the third-level cache
+/// where vectors are short, else from beyond a quarter.
 pub(super) fn fetches<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
-    let is_wide = a.rows() < S::WIDE_VECTORS.len();
-    let is_far = match is_wide {
+    const FEW_ROWS: usize = 4;
+    let is_far = match a.rows() <= FEW_ROWS {
         true => is_far(b, if S::GEMM_ROWS >= HIGH { 4 } else { 8 }),
         false => bytes(b) > caches().second,
     };
@@ -163,20 +163,32 @@ pub(super) fn is_far<T: Scalar>(matrix: MatRef<'_, T>, share: usize) -> bool {
     bytes(matrix) > (caches().third / share).max(caches().second)
 }
 
-/// Rows of a micro-tile whose A is read where it lies: at most MR, but for slim tiles.
+/// Rows of a micro-tile whose A is read where it lies, and whose B, too, unless it `copies_b`: at most MR, but for slim tiles.
 ///
 /// Where the depth is short, a tile is to write no more vectors than the store queue takes beside what comes between tiles: of a
 /// core that stores them in halves, 24 fill 48 of 64 entries, and the next tile waits (24 cubed 1.06, 48 cubed 1.03, 2000 x 16 x 2000 1.05).
 /// Twelve rows are one tile all the same, which reads B once.
 ///
 /// Rows whole pages apart share one set of the first-level cache. There, a panel has no more rows than the set has lines, which is
-/// faster than a copy. Where all rows are one panel, it is cut only if it is much higher (12 x 3072 x 256 went to 1.4 times its speed), and
-/// B, which is then read twice, stays near.
-pub(super) fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> usize {
+/// faster than a copy, unless two more make it the only one. If B is read where it lies, tiles are wide instead, of half as many rows: B is
+/// read more often, but from the second-level cache, and fewer of A's rows share a set (12 x 1024 x 1024 1.1 to 1.4, 10 x 3072 x 256 and
+/// 18 x 3072 x 256 1.0 to 1.1). Beyond 64 rows, that is no faster.
+pub(super) fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, copies_b: bool) -> usize {
+    const MANY: usize = 64;
     let ways = caches().first_ways;
-    let is_high = a.rows() > 2 * ways || a.rows() > ways + 2 && !is_thrashing(b);
     let is_short = S::GEMM_ROWS > QUEUED && a.cols() <= SHORT;
     let fills_queue = a.rows() > S::GEMM_ROWS && b.cols() > T::Lanes::<S>::COUNT;
     let most = if is_short && fills_queue && is_half_as_wide() { QUEUED } else { S::GEMM_ROWS };
-    if a.col_stride() == 1 && is_high && are_pages_apart(a) { ways.min(most) } else { most }
+    if a.col_stride() != 1 || !are_pages_apart(a) || a.rows() <= ways || S::GEMM_ROWS <= ways {
+        return most;
+    }
+    let wide = S::WIDE_VECTORS.len() - 1;
+    let is_wide = a.cols() > SHORT && b.cols() >= S::WIDE_VECTORS[wide] * T::Lanes::<S>::COUNT;
+    if !copies_b && is_wide && a.rows() <= MANY {
+        wide
+    } else if a.rows() > ways + 2 {
+        ways.min(most)
+    } else {
+        most
+    }
 }

@@ -85,7 +85,7 @@ impl<const VL: bool> Isa for Avx2<VL> {
     const SCORE_ROWS: usize = 2;
     const SCORE_CLASSES: usize = 5;
     // As many accumulators as are left beside a vector of B for each of a row and a broadcast.
-    const WIDE_VECTORS: [usize; 5] = [0, 8, 4, 3, 2];
+    const WIDE_VECTORS: &'static [usize] = &[0, 8, 4, 3, 2];
     // r p accumulators, r rows of A and one vector of B: at most 16 registers.
     const PAIR_ROWS: [usize; 8] = [0, 4, 4, 3, 3, 2, 2, 1];
     // 10 accumulators, 2 vectors of features and one broadcast: 13 of 16 registers.

@@ -57,7 +57,7 @@ impl Isa for Avx512 {
     const SCORE_ROWS: usize = 5;
     const SCORE_CLASSES: usize = 5;
     // As many accumulators as are left beside a vector of B for each of a row and a broadcast.
-    const WIDE_VECTORS: [usize; 5] = [0, 16, 10, 7, 6];
+    const WIDE_VECTORS: &'static [usize] = &[0, 16, 10, 7, 6, 5, 4];
     // A tile of r rows and p pairs has r p accumulators, r rows of A and one vector of B: at most 31 of 32 registers.
     const PAIR_ROWS: [usize; 8] = [0, 8, 8, 7, 6, 5, 4, 3];
     // 20 accumulators, 4 vectors of features (one cache line of bytes) and one broadcast: 25 of 32 registers.
@@ -166,6 +166,8 @@ impl Isa for Avx512 {
             2 => self.vectorize(Tile::<K, 2, 10>(kernel)),
             3 => self.vectorize(Tile::<K, 3, 7>(kernel)),
             4 => self.vectorize(Tile::<K, 4, 6>(kernel)),
+            5 => self.vectorize(Tile::<K, 5, 5>(kernel)),
+            6 => self.vectorize(Tile::<K, 6, 4>(kernel)),
             _ => unreachable!("a wide tile of {rows} rows"),
         }
     }

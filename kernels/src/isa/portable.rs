@@ -37,7 +37,7 @@ impl Isa for Portable {
     const SCORE_ROWS: usize = 2;
     const SCORE_CLASSES: usize = 4;
     // As many accumulators as are left beside a vector of B for each of a row and a broadcast.
-    const WIDE_VECTORS: [usize; 5] = [0, 8, 4, 3, 2];
+    const WIDE_VECTORS: &'static [usize] = &[0, 8, 4, 3, 2];
     // r p accumulators, r rows of A, one vector of B and one product: at most 16 registers.
     const PAIR_ROWS: [usize; 8] = [0, 4, 3, 2, 2, 1, 1, 1];
     const GRADIENT_CLASSES: usize = 4;
