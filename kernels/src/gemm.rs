@@ -34,8 +34,10 @@ mod epilogue;
 mod locality;
 mod microkernel;
 mod narrow;
+mod output;
 mod pack;
 mod packed;
+mod path;
 mod raw;
 mod row;
 
@@ -44,16 +46,10 @@ pub use epilogue::{Bias, Epilogue};
 pub use packed::{PackedMatrix, gemm_packed};
 pub use raw::{dgemm, sgemm};
 
-use crate::aligned::CACHE_LINE;
 use crate::dispatch;
 use crate::error::Error;
-use crate::isa::{Isa, Kernel, Lanes, Scalar};
+use crate::isa::{Isa, Kernel, Scalar};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::{self, Divide, Grain};
-use blocked::Blocked;
-use blocking::Blocking;
-use common::Common;
-use locality::{fetches, packs_a, packs_b, tile_rows};
 
 /// C <- alpha A B + beta C, for A of m x k, B of k x n, C of m x n elements, at any strides.
 ///
@@ -257,8 +253,8 @@ impl<T: Scalar> Gemm<'_, T> {
             }
         }
         match (limits, deep::parts::<S, T>(m, k, n)) {
-            (Some(limits), _) => limited(isa, operands.reborrow(), *limits),
-            (None, 1) => product(isa, operands),
+            (Some(limits), _) => path::limited(isa, operands.reborrow(), *limits),
+            (None, 1) => path::product(isa, operands),
             (None, parts) => deep::run(isa, operands.reborrow(), parts),
         }
     }
@@ -277,215 +273,11 @@ fn finish_trivial<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
     if c.rows() == 0 || c.cols() == 0 {
         return;
     }
-    scale(beta, c.reborrow());
+    output::scale(beta, c.reborrow());
     epilogue.apply(isa, c);
-}
-
-/// The product of operands that are not empty.
-fn product<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) {
-    match choose::<S, T>(operands) {
-        (path, false) => follow(isa, operands, path),
-        (path, true) => follow(isa, &mut operands.reborrow().transposed(), path),
-    }
-}
-
-/// The product, by that path.
-fn follow<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, path: Path) {
-    let ((m, n), k) = (operands.c.shape(), operands.a.cols());
-    let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
-    match path {
-        Path::Column => column::run(isa, operands, (!is_small).then(|| grain(k).multiple_of(column::MAX_ROWS))),
-        Path::Row => {
-            // Pieces start where their sums' cache lines do.
-            let step = CACHE_LINE / size_of::<T>();
-            row::run(isa, operands.reborrow(), if is_small { n.into() } else { grain(k).multiple_of(step) })
-        }
-        Path::Narrow => narrow::run(isa, operands.reborrow(), if is_small { m.into() } else { grain(n * k) }),
-        Path::Blocked { pack_a, pack_b } => {
-            let (blocking, common) = (Blocking::new::<S, T>(k, pack_a), Common::Neither);
-            let along_rows = m >= n && !copies_apart::<S, T>(pack_a, pack_b, m, n);
-            let operands = operands.reborrow();
-            let prefetch_b = !pack_b && fetches::<S, T>(operands.a, operands.b);
-            let product = Blocked { isa, operands, blocking, pack_a, pack_b, prefetch_b, along_rows, common };
-            if is_small {
-                return product.run();
-            }
-            let rows = tile_rows::<S, T>(product.operands.a, product.operands.b, pack_b);
-            product.divide(blocked_grain::<S, T>(along_rows, rows, (m, k, n)));
-        }
-    }
-}
-
-/// Whether threads rather share C's columns than its rows, though there may be more of these, since each then copies the columns of B
-/// that it alone reads. Those who share rows would copy B for all of them, meet, and wait for what other cores have written. (On two
-/// threads 384 cubed 1.07, 512 cubed 1.04, 1024 cubed 1.03 to 1.09.)
-fn copies_apart<S: Isa, T: Scalar>(pack_a: bool, pack_b: bool, m: usize, n: usize) -> bool {
-    const PANELS: usize = 4;
-    let panel = S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
-    pack_b && !pack_a && m / 2 <= n && n / (PANELS * panel) >= parallel::current()
-}
-
-/// The product in blocks within `limits`, cut for threads wherever it can be.
-fn limited<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, limits: Limits) {
-    let (path, is_transposed) = choose::<S, T>(&operands);
-    let operands = if is_transposed { operands.transposed() } else { operands };
-    let (pack_a, pack_b) = match path {
-        Path::Blocked { pack_a, pack_b } => (pack_a || limits.pack_a, pack_b || limits.pack_b),
-        // It may be that neither can be read where it lies.
-        _ => (true, true),
-    };
-    let ((m, n), k) = (operands.c.shape(), operands.a.cols());
-    let blocking = Blocking::new::<S, T>(k, pack_a).limited::<S, T>(limits);
-    let along_rows = m >= n;
-    let step = if along_rows { S::GEMM_ROWS } else { S::GEMM_VECTORS * T::Lanes::<S>::COUNT };
-    let prefetch_b = !pack_b && fetches::<S, T>(operands.a, operands.b);
-    let common = Common::Neither;
-    Blocked { isa, operands, blocking, pack_a, pack_b, prefetch_b, along_rows, common }.divide(step.into());
-}
-
-/// Rows or columns of C, in whole micro-tiles of `rows` rows, that make a piece worth a thread.
-fn blocked_grain<S: Isa, T: Scalar>(along_rows: bool, rows: usize, (m, k, n): (usize, usize, usize)) -> Grain {
-    let (step, each) = if along_rows { (rows, n * k) } else { (S::GEMM_VECTORS * T::Lanes::<S>::COUNT, m * k) };
-    grain(each).multiple_of(step)
-}
-
-/// Multiply-adds below which a piece of work is not worth another thread: about 10 microseconds.
-const WORTH_A_THREAD: usize = 1 << 19;
-
-/// Items of `each` multiply-adds that make a piece worth a thread.
-fn grain(each: usize) -> Grain {
-    Grain::of(each, WORTH_A_THREAD)
-}
-
-/// C <- beta C, without reading C if beta is zero.
-///
-/// Not `0 + beta C`, which would make a 0 of a -0.
-fn scale<T: Scalar>(beta: T, c: MatMut<'_, T>) {
-    if beta == T::ONE {
-        return;
-    }
-    let is_upright = c.row_stride().unsigned_abs() < c.col_stride().unsigned_abs();
-    let c = if is_upright { c.transposed() } else { c };
-    for i in 0..c.rows() {
-        for j in 0..c.cols() {
-            let target = c.element(i, j);
-            // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it, and
-            // it is not read then.
-            unsafe { target.write(if beta == T::ZERO { T::ZERO } else { beta * target.read() }) };
-        }
-    }
-}
-
-/// target <- sum + beta target, without reading it if beta is zero.
-///
-/// # Safety
-/// `target` is valid for writes, and for reads unless `beta` is zero.
-unsafe fn write_scaled<T: Scalar>(target: *mut T, sum: T, beta: T) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let new = if beta == T::ZERO { sum } else { sum + beta * target.read() };
-        target.write(new);
-    }
-}
-
-/// targets <- alpha sums + beta targets, which are adjacent and as many as the sums, without reading them if beta is zero: the bits of
-/// [`write_scaled`].
-///
-/// # Safety
-/// `targets` is valid for writes of as many elements as there are sums, and for reads unless `beta` is zero.
-#[inline(always)]
-unsafe fn write_all_scaled<S: Isa, T: Scalar>(isa: S, targets: *mut T, alpha: T, sums: &[T], beta: T) {
-    let lanes = T::Lanes::<S>::COUNT;
-    let (factor, share) = (T::Lanes::<S>::splat(isa, alpha), T::Lanes::<S>::splat(isa, beta));
-    let whole = sums.len() / lanes * lanes;
-    for first in (0..whole).step_by(lanes) {
-        // SAFETY: the caller's promise; a whole vector from `first` on lies within the sums.
-        unsafe {
-            let target = targets.add(first);
-            let mut new = factor.mul(isa, T::Lanes::<S>::load(isa, sums.as_ptr().add(first)));
-            if beta != T::ZERO {
-                new = new.add(isa, share.mul(isa, T::Lanes::<S>::load(isa, target)));
-            }
-            new.store(isa, target);
-        }
-    }
-    let rest = sums.len() - whole;
-    if rest > 0 {
-        // SAFETY: the caller's promise; `rest` sums from `whole` on are left, fewer than a vector has lanes.
-        unsafe {
-            let target = targets.add(whole);
-            let mut new = factor.mul(isa, T::Lanes::<S>::load_partial(isa, sums.as_ptr().add(whole), rest));
-            if beta != T::ZERO {
-                new = new.add(isa, share.mul(isa, T::Lanes::<S>::load_partial(isa, target, rest)));
-            }
-            new.store_partial(isa, target, rest);
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Path {
-    Column,
-    Row,
-    Narrow,
-    Blocked { pack_a: bool, pack_b: bool },
-}
-
-/// A side of C this short is served by a few micro-tiles.
-const NARROW: usize = 16;
-
-/// The way that a product takes, and whether its operands are transposed for it: B is read where it lies if C has a short side, else
-/// C's columns are adjacent if possible.
-fn choose<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> (Path, bool) {
-    let Operands { a, b, c, .. } = operands;
-    let ((m, n), k) = (c.shape(), a.cols());
-    let streams = |wide: MatRef<'_, T>| wide.col_stride() == 1;
-    if n == 1 && a.col_stride() == 1 {
-        (Path::Column, false)
-    } else if m == 1 && b.row_stride() == 1 {
-        (Path::Column, true)
-    } else if m == 1 && row::pays(*b) {
-        (Path::Row, false)
-    } else if n == 1 && row::pays(a.transposed()) {
-        (Path::Row, true)
-    } else if m <= NARROW && streams(*b) {
-        (blocked::<S, T>(*a, *b), false)
-    } else if n <= NARROW && streams(a.transposed()) {
-        (blocked::<S, T>(b.transposed(), a.transposed()), true)
-    } else if a.col_stride() == 1 && narrow::pays::<S, T>(n, k) {
-        (Path::Narrow, false)
-    } else if b.row_stride() == 1 && narrow::pays::<S, T>(m, k) {
-        (Path::Narrow, true)
-    } else if c.row_stride().unsigned_abs() < c.col_stride().unsigned_abs() {
-        (blocked::<S, T>(b.transposed(), a.transposed()), true)
-    } else {
-        (blocked::<S, T>(*a, *b), false)
-    }
-}
-
-/// The blocked way, with copies of A and B where they pay.
-fn blocked<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Path {
-    Path::Blocked { pack_a: packs_a::<S, T>(a, b.cols()), pack_b: b.col_stride() != 1 || packs_b::<S, T>(a, b) }
 }
 
 /// The part of `matrix` that starts at (`row`, `col`) and has `rows` x `cols` elements.
 fn part<T: Scalar>(matrix: MatRef<'_, T>, row: usize, rows: usize, col: usize, cols: usize) -> MatRef<'_, T> {
     matrix.split_rows(row).1.split_rows(rows).0.split_cols(col).1.split_cols(cols).0
-}
-
-/// Runs `work` on a copy of `c` and its row stride, and writes the copy back: for a C whose columns are not adjacent.
-fn through_copy<T: Scalar>(mut c: MatMut<'_, T>, beta: T, copy: &mut [T], work: impl FnOnce(*mut T, isize)) {
-    let (rows, cols) = c.shape();
-    let copy = &mut copy[..rows * cols];
-    let elements = (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j)));
-    if beta != T::ZERO {
-        for (x, (i, j)) in copy.iter_mut().zip(elements.clone()) {
-            *x = *c.at_mut(i, j);
-        }
-    }
-    work(copy.as_mut_ptr(), cols as isize);
-    for (&x, (i, j)) in copy.iter().zip(elements) {
-        // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
-        unsafe { c.element(i, j).write(x) };
-    }
 }

@@ -1,7 +1,8 @@
 //! Many products of one shape.
 
 use super::epilogue::Epilogue;
-use super::{Gemm, Operands, WORTH_A_THREAD, check};
+use super::path::WORTH_A_THREAD;
+use super::{Gemm, Operands, check};
 use crate::dispatch;
 use crate::error::Error;
 use crate::isa::{Isa, Kernel, Scalar};

@@ -3,10 +3,11 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
-use super::locality::{SHORT, bytes, fetches_again, tile_rows};
+use super::locality::{SHORT, bytes, fetches, fetches_again, tile_rows};
 use super::microkernel::{
     B_AHEAD, DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, PrefetchC, Tile, WideKernel,
 };
+use super::output::through_copy;
 use super::pack;
 use super::{Operands, part};
 use crate::caches::caches;
@@ -32,7 +33,19 @@ pub(super) struct Blocked<'a, S, T> {
     pub common: Common<'a, T>,
 }
 
-impl<S: Isa, T: Scalar> Blocked<'_, S, T> {
+impl<'a, S: Isa, T: Scalar> Blocked<'a, S, T> {
+    /// All of a product, with copies of A and of B where `copies` is true.
+    pub fn new(
+        isa: S,
+        operands: Operands<'a, T>,
+        blocking: Blocking,
+        [pack_a, pack_b]: [bool; 2],
+        along_rows: bool,
+    ) -> Self {
+        let prefetch_b = !pack_b && fetches::<S, T>(operands.a, operands.b);
+        Self { isa, operands, blocking, pack_a, pack_b, prefetch_b, along_rows, common: Common::Neither }
+    }
+
     /// Shares the work among threads, in whole steps of `grain`.
     ///
     /// What each of several pieces would copy for itself is copied once.
@@ -450,7 +463,7 @@ const MAX_TILE: usize = 12 * 2 * MAX_LANES;
 /// That of [`compute`], but for C, which is given.
 #[inline(never)]
 unsafe fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, prefetch: u8, c: MatMut<'_, T>) {
-    super::through_copy(c, tile.beta, &mut [T::ZERO; MAX_TILE], |c, c_stride| {
+    through_copy(c, tile.beta, &mut [T::ZERO; MAX_TILE], |c, c_stride| {
         // What lies beside the copy is not what comes next.
         let tile = Tile { c, c_stride, prefetch_c: PrefetchC::Nothing, ..*tile };
         // SAFETY: the caller's promise of A and B; the copy has C's extents, which are the tile's.

@@ -3,6 +3,7 @@
 use super::Operands;
 use super::across::add_across;
 use super::locality::{PAGE, are_pages_apart, bytes, is_far};
+use super::output::{write_all_scaled, write_scaled};
 use crate::caches::caches;
 use crate::isa::{Isa, Kernel, Lanes, MAX_LANES, Scalar};
 use crate::matrix::MatRef;
@@ -194,12 +195,12 @@ impl<T: Scalar> Dots<'_, T> {
         add_across::<S, T, MAX_LANES>(isa, vectors, lanes).write(isa, &mut sums[..lanes]);
         if R > 1 && c_stride == 1 {
             // SAFETY: those `R` elements exist, adjacent. They may be uninitialised if `beta` is zero, and are not read then.
-            unsafe { super::write_all_scaled(isa, c.wrapping_add(first), alpha, &sums[..R], beta) };
+            unsafe { write_all_scaled(isa, c.wrapping_add(first), alpha, &sums[..R], beta) };
             return;
         }
         for (r, &sum) in sums[..R].iter().enumerate() {
             // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
-            unsafe { super::write_scaled(c.wrapping_offset((first + r) as isize * c_stride), alpha * sum, beta) };
+            unsafe { write_scaled(c.wrapping_offset((first + r) as isize * c_stride), alpha * sum, beta) };
         }
     }
 

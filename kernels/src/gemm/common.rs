@@ -1,6 +1,6 @@
 //! The operand that all pieces of a divided product read, copied once by all threads together.
 
-use super::pack;
+use super::{pack, part};
 use crate::isa::{Isa, Lanes, Scalar};
 use crate::matrix::MatRef;
 use crate::parallel::{self, Divide, Grain};
@@ -119,9 +119,9 @@ impl<S: Isa, T: Scalar> Divide for Panels<'_, S, T> {
             let width = ((next - index) * self.panel).min(extent - from);
             let packed = &mut self.packed[range];
             if self.of_a {
-                pack::pack_a(self.isa, super::part(self.matrix, from, width, before, depth), packed);
+                pack::pack_a(self.isa, part(self.matrix, from, width, before, depth), packed);
             } else {
-                pack::pack_b(self.isa, super::part(self.matrix, before, depth, from, width), packed);
+                pack::pack_b(self.isa, part(self.matrix, before, depth, from, width), packed);
             }
             index = next;
         }

@@ -1,6 +1,8 @@
 //! Products with a small C and a very long depth: the depth is cut for threads that C has no work for.
 
-use super::{Operands, narrow, product};
+use super::output::write_scaled;
+use super::path::{grain, product};
+use super::{Operands, narrow, part};
 use crate::groups::groups;
 use crate::isa::{Isa, Scalar};
 use crate::matrix::{MatMut, MatRef};
@@ -32,12 +34,12 @@ pub(super) fn run<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>, count: u
         let depth = a.cols().div_ceil(count);
         debug_assert_eq!(groups(a.cols(), depth).count(), count);
         let parts = Parts { isa, a, b, shape: (m, n), depth, first: 0, sums: &mut *sums };
-        parallel::divide(parts, super::grain(m * n * depth));
+        parallel::divide(parts, grain(m * n * depth));
         for i in 0..m {
             for j in 0..n {
                 let sum = sums.chunks_exact(m * n).fold(T::ZERO, |sum, part| sum + part[i * n + j]);
                 // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
-                unsafe { super::write_scaled(c.element(i, j), alpha * sum, beta) };
+                unsafe { write_scaled(c.element(i, j), alpha * sum, beta) };
             }
         }
     });
@@ -70,8 +72,8 @@ impl<S: Isa, T: Scalar> Divide for Parts<'_, S, T> {
         let (m, n) = self.shape;
         let parts = groups(self.a.cols(), self.depth).skip(self.first);
         for ((from, depth), sums) in parts.zip(self.sums.chunks_exact_mut(m * n)) {
-            let a = super::part(self.a, 0, m, from, depth);
-            let b = super::part(self.b, from, depth, 0, n);
+            let a = part(self.a, 0, m, from, depth);
+            let b = part(self.b, from, depth, 0, n);
             let c = MatMut::row_major(sums, m, n).expect("a part has room for C");
             let mut operands = Operands { alpha: T::ONE, a, b, beta: T::ZERO, c, epilogue: Default::default() };
             parallel::alone(|| product(self.isa, &mut operands));

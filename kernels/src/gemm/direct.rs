@@ -4,7 +4,8 @@ use super::blocked::{Next, compute, half_tile, halved, panel_of, streamed, tiles
 use super::blocking::Blocking;
 use super::locality::{are_pages_apart, is_thrashing, tile_rows};
 use super::microkernel::{NOTHING, Tile, is_c_far};
-use super::{Operands, Path, WORTH_A_THREAD, choose, is_trivial, narrow};
+use super::path::{Path, WORTH_A_THREAD, choose};
+use super::{Operands, is_trivial, narrow};
 use crate::groups::groups;
 use crate::isa::{Isa, Lanes, Scalar};
 

@@ -3,7 +3,8 @@
 //! Tiles would multiply them in a vector that is in part empty, or in half of one; the narrow way reads A once more instead.
 
 use super::locality::{HIGH, tile_rows};
-use super::{Operands, Path, WORTH_A_THREAD, choose, deep, direct, follow, grain, is_trivial, narrow};
+use super::path::{Path, WORTH_A_THREAD, choose, follow, grain};
+use super::{Operands, deep, direct, is_trivial, narrow};
 use crate::isa::{Isa, Lanes, Scalar};
 use crate::parallel::{self, Divide, Grain};
 

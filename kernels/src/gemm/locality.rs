@@ -2,7 +2,8 @@
 //!
 //! None of it changes a bit of the result.
 
-use super::{Blocking, WORTH_A_THREAD};
+use super::blocking::Blocking;
+use super::path::WORTH_A_THREAD;
 use crate::aligned::CACHE_LINE;
 use crate::caches::caches;
 use crate::datapath::is_half_as_wide;

@@ -7,7 +7,8 @@
 
 use super::across::add_across;
 use super::locality::is_far;
-use super::{Operands, pack};
+use super::output::through_copy;
+use super::{Operands, pack, part};
 use crate::groups::groups;
 use crate::isa::{Isa, Lanes, MAX_LANES, Scalar, TileKernel};
 use crate::parallel::{self, Divide, Grain};
@@ -78,10 +79,10 @@ impl<S: Isa, T: Scalar> Divide for NarrowProduct<'_, S, T> {
     fn run(self) {
         let Self { isa, operands: Operands { alpha, a, b, beta, mut c, epilogue }, is_far } = self;
         let (k, cols) = b.shape();
-        let longest = super::part(b, 0, k.min(DEPTH), 0, cols);
+        let longest = part(b, 0, k.min(DEPTH), 0, cols);
         with_scratch(pack::pairs_length::<S, T>(longest), |pairs: &mut [T]| {
             for (first, depth) in groups(k, DEPTH) {
-                let (a, b) = (super::part(a, 0, a.rows(), first, depth), super::part(b, first, depth, 0, cols));
+                let (a, b) = (part(a, 0, a.rows(), first, depth), part(b, first, depth, 0, cols));
                 let beta = if first == 0 { beta } else { T::ONE };
                 let pairs = &mut pairs[..pack::pairs_length::<S, T>(b)];
                 pack::pack_pairs::<S, T>(b, pairs);
@@ -128,7 +129,7 @@ impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
             } else {
                 let mut copy = [T::ZERO; COPIED * MAX_ROWS * COLUMNS];
                 let target = c.reborrow().split_rows(first).1.split_rows(rows).0;
-                super::through_copy(target, beta, &mut copy, |c, c_stride| {
+                through_copy(target, beta, &mut copy, |c, c_stride| {
                     (band.c, band.c_stride) = (c, c_stride);
                     band.run(isa, is_low, is_far);
                 });

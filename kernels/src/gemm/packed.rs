@@ -5,7 +5,8 @@ use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
 use super::locality::packs_a;
-use super::{Operands, WORTH_A_THREAD, check, finish_trivial, is_trivial};
+use super::path::{WORTH_A_THREAD, blocked_grain};
+use super::{Operands, check, finish_trivial, is_trivial};
 use crate::aligned::AlignedVec;
 use crate::dispatch;
 use crate::error::Error;
@@ -116,11 +117,10 @@ impl<T: Scalar> Kernel for PackedProduct<'_, T> {
         let blocking = Blocking::new::<S, T>(k, pack_a);
         let along_rows = m >= n;
         let common = Common::whole_b::<S>(self.1, n);
-        let (pack_b, prefetch_b) = (true, false);
-        let product = Blocked { isa, operands, blocking, pack_a, pack_b, prefetch_b, along_rows, common };
+        let product = Blocked { common, ..Blocked::new(isa, operands, blocking, [pack_a, true], along_rows) };
         if m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD {
             return product.run();
         }
-        crate::parallel::divide(product, super::blocked_grain::<S, T>(along_rows, S::GEMM_ROWS, (m, k, n)));
+        crate::parallel::divide(product, blocked_grain::<S, T>(along_rows, S::GEMM_ROWS, (m, k, n)));
     }
 }

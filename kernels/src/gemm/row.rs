@@ -4,6 +4,7 @@
 
 use super::Operands;
 use super::locality::{PAGE, is_far};
+use super::output::{write_all_scaled, write_scaled};
 use crate::aligned::CACHE_LINE;
 use crate::isa::{Isa, Kernel, Lanes, Scalar};
 use crate::matrix::{MatMut, MatRef};
@@ -123,12 +124,12 @@ impl<T: Scalar, const PREFETCH: bool> Kernel for Block<'_, T, PREFETCH> {
         }
         if results.col_stride() == 1 {
             // SAFETY: as many results as sums exist, checked above, adjacent. They may be uninitialised if `beta` is zero, and are not read then.
-            unsafe { super::write_all_scaled(isa, results.element(0, 0), alpha, sums, beta) };
+            unsafe { write_all_scaled(isa, results.element(0, 0), alpha, sums, beta) };
             return;
         }
         for (j, &sum) in sums.iter().enumerate() {
             // SAFETY: the element exists. It may be uninitialised if `beta` is zero, so there must be no reference to it.
-            unsafe { super::write_scaled(results.element(0, j), alpha * sum, beta) };
+            unsafe { write_scaled(results.element(0, j), alpha * sum, beta) };
         }
     }
 }
