@@ -3,7 +3,7 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
-use super::locality::{SHORT, bytes, fetches, fetches_again, tile_rows};
+use super::locality::{HIGH, SHORT, bytes, fetches, fetches_again, tile_rows};
 use super::microkernel::{
     B_AHEAD, DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, PrefetchC, Tile, WideKernel,
 };
@@ -235,7 +235,9 @@ fn macro_kernel<S: Isa, T: Scalar>(
         BlockOfA::Streamed(view) => {
             assert_eq!(view.shape(), (rows_of_c, b.view.rows()));
             let few = FEW_TILES * S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
-            let prefetch = view.col_stride() == 1 && b.view.cols() <= few && bytes(view) > caches().second / 2;
+            // A core whose tiles are low comes sooner to the next rows.
+            let near = caches().second / if S::GEMM_ROWS >= HIGH { 2 } else { 4 };
+            let prefetch = view.col_stride() == 1 && b.view.cols() <= few && bytes(view) > near;
             for (i, height) in groups(rows_of_c, tile_rows::<S, T>(view, b.view, b.streamed == 0)) {
                 let next = if prefetch { view.row_stride().wrapping_mul(height as isize) } else { 0 };
                 tiles(i, height, panel_of(view, i), next);
