@@ -3,7 +3,7 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
-use super::locality::{HIGH, SHORT, bytes, fetches, fetches_again, tile_rows};
+use super::locality::{FEW, HIGH, SHORT, bytes, fetches, tile_rows};
 use super::microkernel::{
     B_AHEAD, DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, PrefetchC, Tile, WideKernel,
 };
@@ -28,6 +28,8 @@ pub(super) struct Blocked<'a, S, T> {
     pub pack_b: bool,
     /// Whether each tile prefetches what the next one reads of B. All parts do what pays for the whole.
     pub prefetch_b: bool,
+    /// Rows of a tile whose A is read where it lies.
+    pub tile_rows: usize,
     pub along_rows: bool,
     /// What all parts read, if it was copied for all of them.
     pub common: Common<'a, T>,
@@ -43,7 +45,9 @@ impl<'a, S: Isa, T: Scalar> Blocked<'a, S, T> {
         along_rows: bool,
     ) -> Self {
         let prefetch_b = !pack_b && fetches::<S, T>(operands.a, operands.b);
-        Self { isa, operands, blocking, pack_a, pack_b, prefetch_b, along_rows, common: Common::Neither }
+        let tile_rows = tile_rows::<S, T>(operands.a, operands.b, pack_b);
+        let common = Common::Neither;
+        Self { isa, operands, blocking, pack_a, pack_b, prefetch_b, tile_rows, along_rows, common }
     }
 
     /// Shares the work among threads, in whole steps of `grain`.
@@ -73,12 +77,12 @@ impl<'a, S: Isa, T: Scalar> Blocked<'a, S, T> {
 
     /// The loops over blocks: A's rows (MC), the depth (KC), B's columns (NC).
     fn loops(self, a_packed: &mut [T], b_packed: &mut [T]) {
-        let Self { isa, operands, blocking, pack_a, pack_b, prefetch_b, common, .. } = self;
+        let Self { isa, operands, blocking, pack_a, pack_b, prefetch_b, tile_rows, common, .. } = self;
         let Operands { alpha, a, b, beta, mut c, epilogue } = operands;
         let (m, n) = c.shape();
         let k = a.cols();
         // What is read once need not stay near.
-        let is_read_again = m > tile_rows::<S, T>(a, b, pack_b);
+        let is_read_again = m > tile_rows;
         let block_cols = if pack_b || is_read_again { blocking.equal_cols::<S, T>(n) } else { n };
         for i in (0..m).step_by(blocking.rows) {
             let rows = blocking.rows.min(m - i);
@@ -92,7 +96,7 @@ impl<'a, S: Isa, T: Scalar> Blocked<'a, S, T> {
                         pack::pack_a(isa, a_block, a_packed);
                         BlockOfA::Packed(a_packed)
                     }
-                    _ => BlockOfA::Streamed(a_block),
+                    _ => BlockOfA::Streamed { view: a_block, tile_rows },
                 };
                 for j in (0..n).step_by(block_cols) {
                     let cols = block_cols.min(n - j);
@@ -170,7 +174,7 @@ pub(super) fn streamed<S: Isa, T: Scalar>(cols: usize) -> usize {
 #[derive(Clone, Copy)]
 enum BlockOfA<'a, T> {
     /// Where it lies: its elements are adjacent along the depth, or across the rows.
-    Streamed(MatRef<'a, T>),
+    Streamed { view: MatRef<'a, T>, tile_rows: usize },
     /// In micropanels as high as the micro-tile, each in the order depth, row. The last may have fewer rows.
     Packed(&'a [T]),
 }
@@ -214,16 +218,11 @@ fn macro_kernel<S: Isa, T: Scalar>(
     let finish = !epilogue.is_none();
     let rows_of_c = c.rows();
     assert_eq!(b.view.cols(), c.cols());
-    let fetches_again = b.next.is_some() && fetches_again(b.view);
     let mut tile = Tile::first_of(&c, alpha, beta, b.view.rows());
     let mut tiles = |i: usize, height: usize, panel: PanelOfA<T>, next_rows: isize| {
         (tile.rows, tile.a) = (height, panel);
-        // The first rows of tiles fetch B, which the others find near if it stays there.
-        let next_block = match fetches_again {
-            true if i + height < rows_of_c => Some(0),
-            true => b.next,
-            false => b.next.filter(|_| i == 0),
-        };
+        // Every row of tiles fetches B again: what the rows before it left in the second-level cache, others may have driven out.
+        let next_block = if i + height < rows_of_c { b.next.map(|_| 0) } else { b.next };
         let next = Next { a: next_rows, b: next_block };
         // SAFETY: both arms below give panels of `height` rows of A, as deep as B, where C has rows; B has C's columns.
         unsafe { row_of_tiles(isa, &mut tile, &b, i, next, &mut c) };
@@ -232,13 +231,13 @@ fn macro_kernel<S: Isa, T: Scalar>(
         }
     };
     match a {
-        BlockOfA::Streamed(view) => {
+        BlockOfA::Streamed { view, tile_rows } => {
             assert_eq!(view.shape(), (rows_of_c, b.view.rows()));
             let few = FEW_TILES * S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
             // A core whose tiles are low comes sooner to the next rows.
             let near = caches().second / if S::GEMM_ROWS >= HIGH { 2 } else { 4 };
             let prefetch = view.col_stride() == 1 && b.view.cols() <= few && bytes(view) > near;
-            for (i, height) in groups(rows_of_c, tile_rows::<S, T>(view, b.view, b.streamed == 0)) {
+            for (i, height) in groups(rows_of_c, tile_rows) {
                 let next = if prefetch { view.row_stride().wrapping_mul(height as isize) } else { 0 };
                 tiles(i, height, panel_of(view, i), next);
             }
@@ -318,7 +317,7 @@ pub(super) unsafe fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
     debug_assert!(columns.end <= n && first + tile.rows <= c.rows());
     debug_assert!(PACKED || S::MASKS || columns.len().is_multiple_of(lanes));
     // What a wide tile of many rows writes holds up the next one.
-    let is_long = tile.rows < HIGH_ROWS || tile.depth > SHORT;
+    let is_long = tile.rows <= FEW || tile.depth > SHORT;
     let has_wide = !PACKED && tile.rows < S::WIDE_VECTORS.len() && is_long && !tile.a.across && !is_scattered;
     let wide = if has_wide { S::WIDE_VECTORS[tile.rows] * lanes } else { usize::MAX };
     let mut j = columns.start;
@@ -369,7 +368,7 @@ pub(super) fn halved<S: Isa, T: Scalar>(c: &MatMut<'_, T>) -> usize {
     let lanes = T::Lanes::<S>::COUNT;
     let rest = c.cols() % lanes;
     let is_half = S::HALVES && rest > 0 && rest <= lanes / 2;
-    let pays = is_half && (c.rows() >= HIGH_ROWS || c.cols() % (S::GEMM_VECTORS * lanes) == rest);
+    let pays = is_half && (c.rows() > FEW || c.cols() % (S::GEMM_VECTORS * lanes) == rest);
     if pays && c.col_stride() == 1 && is_half_as_wide() { rest } else { 0 }
 }
 
@@ -409,7 +408,7 @@ pub(super) unsafe fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: 
     // Apart, so that no level compiles what it has not.
     #[allow(clippy::collapsible_if)]
     if S::PREFETCHES {
-        let is_high = vectors == S::GEMM_VECTORS && rows >= HIGH_ROWS;
+        let is_high = vectors == S::GEMM_VECTORS && rows > FEW;
         if prefetch != NOTHING && is_high && !tile.a.across && (S::UNROLL == 1 || !is_cut) {
             // SAFETY: the caller's promise.
             return unsafe { compute_prefetching(isa, tile, is_cut, prefetch) };
@@ -432,9 +431,6 @@ pub(super) unsafe fn compute<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: 
         (false, false) => isa.gemm_tile(rows, vectors, MicroKernel::<T, false, false, NOTHING>(tile)),
     }
 }
-
-/// The fewest rows of a high tile.
-const HIGH_ROWS: usize = 5;
 
 /// Computes a high tile as wide as any, whose A is not across, and prefetches what is read next. A cut one leaves no register
 /// for that at the level that unrolls its tiles, AVX2.

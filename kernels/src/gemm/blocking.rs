@@ -8,12 +8,11 @@ use super::Limits;
 use crate::caches::caches;
 use crate::isa::{Isa, Lanes, Scalar};
 
-/// Bytes of A's micropanel at most: what of a 32 KiB first-level cache is left when B's rows stream through it. The same on every machine,
+/// Bytes of KC elements at most. Twelve rows of A, AVX-512's micropanel, are what of a 32 KiB first-level cache is left when B's rows stream
+/// through it. Where micropanels are low, as at AVX2, a deeper one of B, which passes through with A's, would drive that out (1,024 elements
+/// of `f32` there: 0.94 at a depth of 3,072; 512 of `f64` 0.93 to 0.97 from 900 cubed on). The same on every machine and at every level,
 /// since KC decides in which order products are added.
-const A_PANEL_BYTES: usize = 24 * 1024;
-/// Bytes of KC elements at most: where micropanels are low, as at AVX2, B's micropanel, which passes through the first-level cache with A's,
-/// would else drive that out (512 elements of `f64` there: 0.93 to 0.97 of the speed of 256 from 900 cubed on).
-const DEEPEST_BYTES: usize = 2048;
+const DEPTH_BYTES: usize = 2048;
 
 /// Bytes of B's block: three quarters of the second-level cache.
 fn b_block_bytes() -> usize {
@@ -37,18 +36,18 @@ pub(super) struct Blocking {
 impl Blocking {
     /// KC for a product of depth `k`.
     #[inline(always)]
-    pub fn depth<S: Isa, T: Scalar>(k: usize) -> usize {
-        let deepest = (A_PANEL_BYTES / S::GEMM_ROWS).min(DEEPEST_BYTES) / size_of::<T>();
+    pub fn depth<T: Scalar>(k: usize) -> usize {
+        let deepest = DEPTH_BYTES / size_of::<T>();
         if k <= deepest { k.max(1) } else { k.div_ceil(k.div_ceil(deepest)) }
     }
 
     /// The blocks of a product of depth `k`, of which A may be copied: an A that is read where it lies has all rows in one block. B's
     /// blocks are as large whether it is copied or not: the second row of tiles is to find near what the first has fetched.
     ///
-    /// KC decides in which order an element's products are added, so it follows from level, type and `k` alone.
+    /// KC decides in which order an element's products are added, so it follows from type and `k` alone.
     pub fn new<S: Isa, T: Scalar>(k: usize, pack_a: bool) -> Self {
         let size = size_of::<T>();
-        let depth = Self::depth::<S, T>(k);
+        let depth = Self::depth::<T>(k);
         let tile_cols = S::GEMM_VECTORS * T::Lanes::<S>::COUNT;
         let rows = if pack_a { multiple_below(a_block_bytes() / (depth * size), S::GEMM_ROWS) } else { usize::MAX };
         let cols = multiple_below(b_block_bytes() / (depth * size), tile_cols).min(4096);

@@ -30,7 +30,7 @@ pub(super) fn pays<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> bool {
 /// Whether a product without copies is one block.
 #[inline(always)]
 fn is_one_block<S: Isa, T: Scalar>(k: usize, n: usize) -> bool {
-    Blocking::depth::<S, T>(k) >= k && streamed::<S, T>(n) == n
+    Blocking::depth::<T>(k) >= k && streamed::<S, T>(n) == n
 }
 
 /// C <- epilogue(alpha A B + beta C), tile by tile.

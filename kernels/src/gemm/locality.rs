@@ -42,10 +42,13 @@ mod reuses {
 /// Bytes of a page, and of what all sets of a first-level cache hold one line of.
 pub(super) const PAGE: usize = 4096;
 
-/// Rows of a micro-tile that is not low.
+/// Rows of the micro-tile at a level whose tiles are high.
 pub(super) const HIGH: usize = 12;
-/// Rows of a micro-tile, two vectors wide, whose writes do not hold up the next tile, and the depth up to which that matters.
+/// The most rows that are few: a tile of theirs fetches its own next rows of B, since it has little time to fetch the next tile's.
+pub(super) const FEW: usize = 4;
+/// Rows of a micro-tile, two vectors wide, whose writes do not hold up the next tile.
 const QUEUED: usize = 10;
+/// The depth up to which a tile takes so little time that it matters how many vectors it writes.
 pub(super) const SHORT: usize = 128;
 /// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
 const PACKED_A: usize = 64;
@@ -58,8 +61,8 @@ const LONG_A: usize = 768;
 /// Whether a copy of B pays, whose rows are adjacent.
 pub(super) fn packs_b<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
     let (m, (k, n)) = (a.rows(), b.shape());
-    let tiles = m.div_ceil(tile_rows::<S, T>(a, b, false));
-    let depth = Blocking::depth::<S, T>(k);
+    let tiles = m.div_ceil(tile_rows::<S, T>(a, b, true));
+    let depth = Blocking::depth::<T>(k);
     let block_bytes = depth.saturating_mul(n).saturating_mul(size_of::<T>());
     let (is_unrolled, is_high) = (S::UNROLL > 1, S::GEMM_ROWS >= HIGH);
     let crosses = crosses_lines::<S, T>(b);
@@ -101,18 +104,11 @@ fn fetches_in_time<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> boo
 /// their own next rows faster, unless these come from far (4 x 2000 x 2000: 2 times as fast): from beyond an eighth of the third-level cache
 /// where vectors are short, else from beyond a quarter.
 pub(super) fn fetches<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
-    const FEW_ROWS: usize = 4;
-    let is_far = match a.rows() <= FEW_ROWS {
+    let is_far = match a.rows() <= FEW {
         true => is_far(b, if S::GEMM_ROWS >= HIGH { 4 } else { 8 }),
         false => bytes(b) > caches().second,
     };
     S::PREFETCHES && a.col_stride() == 1 && is_far
-}
-
-/// Whether each row of tiles prefetches a block of B that it reads where it lies, since the row before leaves none of it in the second-level
-/// cache.
-pub(super) fn fetches_again<T: Scalar>(b: MatRef<'_, T>) -> bool {
-    leaves_the_second_cache(b, b.rows())
 }
 
 /// Whether a copy of A pays where C has `n` columns.
@@ -175,9 +171,9 @@ pub(super) fn is_far<T: Scalar>(matrix: MatRef<'_, T>, share: usize) -> bool {
 /// Twelve rows are one tile all the same, which reads B once.
 ///
 /// Rows whole pages apart share one set of the first-level cache. There, a panel has no more rows than the set has lines, which is
-/// faster than a copy, unless two more make it the only one. If B is read where it lies, tiles are wide instead, of half as many rows: B is
-/// read more often, but from the second-level cache, and fewer of A's rows share a set (12 x 1024 x 1024 1.1 to 1.4, 10 x 3072 x 256 and
-/// 18 x 3072 x 256 1.0 to 1.1). Beyond 64 rows, that is no faster.
+/// faster than a copy. It is cut only if it is higher by more than two, and B, which is then read twice, stays near. If B is read where it
+/// lies, and near, tiles are wide instead, of half as many rows: B is read more often, and fewer of A's rows share a
+/// set (12 x 1024 x 1024 1.1 to 1.4, 10 x 3072 x 256 and 18 x 3072 x 256 1.0 to 1.1). Beyond 64 rows, that is no faster.
 pub(super) fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, copies_b: bool) -> usize {
     const MANY: usize = 64;
     let ways = caches().first_ways;
@@ -187,11 +183,13 @@ pub(super) fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, c
     if a.col_stride() != 1 || !are_pages_apart(a) || a.rows() <= ways || S::GEMM_ROWS <= ways {
         return most;
     }
-    let wide = S::WIDE_VECTORS.len() - 1;
-    let is_wide = a.cols() > SHORT && b.cols() >= S::WIDE_VECTORS[wide] * T::Lanes::<S>::COUNT;
-    if !copies_b && is_wide && a.rows() <= MANY {
-        wide
-    } else if a.rows() > ways + 2 {
+    // The lowest of those wide tiles, which are the widest, have four rows.
+    let is_wide = a.cols() > SHORT && b.cols() >= S::WIDE_VECTORS[4] * T::Lanes::<S>::COUNT;
+    let is_near = bytes(b) <= caches().third / 5;
+    let is_higher = a.rows() > 2 * ways || a.rows() > ways + 2 && !is_thrashing(b);
+    if !copies_b && is_wide && is_near && a.rows() <= MANY {
+        S::WIDE_VECTORS.len() - 1
+    } else if is_higher {
         ways.min(most)
     } else {
         most

@@ -115,7 +115,7 @@ impl<T: Scalar, const ACROSS: bool> TileKernel for DenseKernel<'_, T, ACROSS> {
 }
 
 /// Computes a tile of a few rows, as wide as B's panel has whole vectors, whose A is not across: as a
-/// [`MicroKernel`], but B is read once, so its rows are prefetched: [`B_AHEAD`], or from afar [`NEXT_B`].
+/// [`MicroKernel`], but few rows read B, so its rows are prefetched: [`B_AHEAD`], or from afar [`NEXT_B`].
 pub(super) struct WideKernel<'a, T, const PREFETCH: u8>(pub &'a Tile<T>);
 
 /// Steps of the depth before which a row of B is prefetched.

@@ -2,7 +2,7 @@
 
 use super::blocked::Blocked;
 use super::blocking::Blocking;
-use super::locality::{packs_a, packs_b, tile_rows};
+use super::locality::{packs_a, packs_b};
 use super::{Limits, Operands, column, narrow, row};
 use crate::aligned::CACHE_LINE;
 use crate::isa::{Isa, Lanes, Scalar};
@@ -85,13 +85,13 @@ pub(super) fn follow<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>, 
         Path::Narrow => narrow::run(isa, operands.reborrow(), if is_small { m.into() } else { grain(n * k) }),
         Path::Blocked { pack_a, pack_b } => {
             let along_rows = m >= n && !copies_apart::<S, T>(pack_a, pack_b, m, n);
-            let rows = tile_rows::<S, T>(operands.a, operands.b, pack_b);
             let blocking = Blocking::new::<S, T>(k, pack_a);
             let product = Blocked::new(isa, operands.reborrow(), blocking, [pack_a, pack_b], along_rows);
             if is_small {
                 return product.run();
             }
-            product.divide(blocked_grain::<S, T>(along_rows, rows, (m, k, n)));
+            let grain = blocked_grain::<S, T>(along_rows, product.tile_rows, (m, k, n));
+            product.divide(grain);
         }
     }
 }
