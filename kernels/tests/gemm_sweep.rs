@@ -128,6 +128,7 @@ fn rows_that_lie_whole_pages_apart() {
                 ((12, 140, 90), [apart(884), ROWS, ROWS]),
                 ((29, 140, 131), [apart(884), ROWS, scattered]),
                 ((29, 300, 131), [apart(724), ROWS, ROWS]),
+                ((29, 600, 530), [apart(424), ROWS, ROWS]),
                 ((29, 140, 131), [apart(884), COLUMNS, ROWS]),
                 ((70, 140, 131), [apart(884), ROWS, ROWS]),
                 ((20, 1000, 1), [apart(24), COLUMNS, ROWS]),

@@ -28,7 +28,7 @@ pub(super) struct Blocked<'a, S, T> {
     pub pack_b: bool,
     /// Whether each tile prefetches what the next one reads of B. All parts do what pays for the whole.
     pub prefetch_b: bool,
-    /// Rows of a tile whose A is read where it lies.
+    /// Rows of the tiles, but for the last.
     pub tile_rows: usize,
     pub along_rows: bool,
     /// What all parts read, if it was copied for all of them.
@@ -45,7 +45,7 @@ impl<'a, S: Isa, T: Scalar> Blocked<'a, S, T> {
         along_rows: bool,
     ) -> Self {
         let prefetch_b = !pack_b && fetches::<S, T>(operands.a, operands.b);
-        let tile_rows = tile_rows::<S, T>(operands.a, operands.b, pack_b);
+        let tile_rows = if pack_a { S::GEMM_ROWS } else { tile_rows::<S, T>(operands.a, operands.b, pack_b) };
         let common = Common::Neither;
         Self { isa, operands, blocking, pack_a, pack_b, prefetch_b, tile_rows, along_rows, common }
     }
@@ -113,9 +113,10 @@ impl<'a, S: Isa, T: Scalar> Blocked<'a, S, T> {
                             if streamed < cols {
                                 pack::pack_b(isa, view.split_cols(streamed).1, b_packed);
                             }
-                            let next = prefetch_b.then(|| match j + cols < n {
-                                true => cols as isize,
-                                false => b.row_stride().wrapping_mul(depth as isize).wrapping_sub(j as isize),
+                            let next = prefetch_b.then(|| match (j + cols < n, p + depth < k) {
+                                (true, _) => cols as isize,
+                                (false, true) => b.row_stride().wrapping_mul(depth as isize).wrapping_sub(j as isize),
+                                (false, false) => 0,
                             });
                             BlockOfB { packed: b_packed, streamed, view, next }
                         }
@@ -334,12 +335,13 @@ pub(super) unsafe fn tiles<S: Isa, T: Scalar, const PACKED: bool>(
         };
         // All panels before this one are full ones, so `depth` rows of the columns before it precede it.
         tile.b = b.wrapping_add((j - columns.start) * if PACKED { tile.depth } else { 1 });
+        let to_next = next.b.map(|block| if j + cols < n { cols as isize } else { block.wrapping_sub(j as isize) });
         // The first tile of some rows prefetches the rows below, of which the other tiles find theirs near.
         let prefetch = if next.a != 0 && j == 0 {
             tile.a_next = next.a;
             NEXT_A
-        } else if let Some(block) = next.b.filter(|_| !is_cut) {
-            tile.b_next = if j + cols < n { cols as isize } else { block.wrapping_sub(j as isize) };
+        } else if let Some(to_next) = to_next.filter(|&distance| distance != 0 && !is_cut) {
+            tile.b_next = to_next;
             NEXT_B
         } else {
             NOTHING

@@ -121,6 +121,7 @@ impl<T: Scalar> Kernel for PackedProduct<'_, T> {
         if m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD {
             return product.run();
         }
-        crate::parallel::divide(product, blocked_grain::<S, T>(along_rows, S::GEMM_ROWS, (m, k, n)));
+        let grain = blocked_grain::<S, T>(along_rows, product.tile_rows, (m, k, n));
+        crate::parallel::divide(product, grain);
     }
 }
