@@ -28,7 +28,7 @@ pub(super) struct Blocked<'a, S, T> {
     pub pack_b: bool,
     /// Whether each tile prefetches what the next one reads of B. All parts do what pays for the whole.
     pub prefetch_b: bool,
-    /// Rows of the tiles, but for the last.
+    /// Rows of the tiles, but for the last. It, too, follows from the whole.
     pub tile_rows: usize,
     pub along_rows: bool,
     /// What all parts read, if it was copied for all of them.

@@ -8,7 +8,7 @@ use super::Limits;
 use crate::caches::caches;
 use crate::isa::{Isa, Lanes, Scalar};
 
-/// Bytes of KC elements at most. Twelve rows of A, AVX-512's micropanel, are what of a 32 KiB first-level cache is left when B's rows stream
+/// Bytes of KC elements, at most. Twelve rows of A, AVX-512's micropanel, are what of a 32 KiB first-level cache is left when B's rows stream
 /// through it. Where micropanels are low, as at AVX2, a deeper one of B, which passes through with A's, would drive that out (1,024 elements
 /// of `f32` there: 0.94 at a depth of 3,072; 512 of `f64` 0.93 to 0.97 from 900 cubed on). The same on every machine and at every level,
 /// since KC decides in which order products are added.

@@ -55,8 +55,8 @@ pub(super) const SHORT: usize = 128;
 const PACKED_A: usize = 64;
 /// Columns of C, and elements of a row of A, from which on an A whose rows are adjacent along the depth pays for a copy, too, at the
 /// level that unrolls its tiles, AVX2: 1.02 to 1.05 times as fast at 1024 cubed, 1.07 at 2048. If A's rows lie whole pages apart, as many as
-/// fill half a page are enough: 512 of `f32`, 256 of `f64` (256 x 3072 x 512 1.03 to 1.1). No more rows than two tiles have do not pay for it: 4 x 776 x 800 is 1.07 to 1.17 times as
-/// fast without.
+/// fill half a page are enough: 512 of `f32`, 256 of `f64` (256 x 3072 x 512 1.03 to 1.1). No more rows than two tiles have do not pay for
+/// it: 4 x 776 x 800 is 1.07 to 1.17 times as fast without.
 const LONG_A: usize = 768;
 
 /// Whether a copy of B pays, whose rows are adjacent.
@@ -172,10 +172,9 @@ pub(super) fn is_far<T: Scalar>(matrix: MatRef<'_, T>, share: usize) -> bool {
 /// Twelve rows are one tile all the same, which reads B once.
 ///
 /// Rows whole pages apart share one set of the first-level cache. There, a panel has no more rows than the set has lines, which is
-/// faster than a copy. It is cut only if it is higher by more than two, and B, which is
-/// then read twice, has no rows that lie whole pages apart. If B is read where it
-/// lies, and near, tiles are wide instead, of half as many rows: B is read more often, and fewer of A's rows share a
-/// set (12 x 1024 x 1024 1.1 to 1.4, 10 x 3072 x 256 and 18 x 3072 x 256 1.0 to 1.1). Beyond 64 rows, that is no faster.
+/// faster than a copy. It is cut only if it is higher by more than two, and B, which is then read twice, has no rows that lie whole pages
+/// apart. If B is read where it lies, and near, tiles are wide instead, of half as many rows: B is read more often, and fewer of A's rows
+/// share a set (12 x 1024 x 1024 1.1 to 1.4, 10 x 3072 x 256 and 18 x 3072 x 256 1.0 to 1.1). Beyond 64 rows, that is no faster.
 pub(super) fn tile_rows<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, copies_b: bool) -> usize {
     const MANY: usize = 64;
     let ways = caches().first_ways;
