@@ -1,7 +1,8 @@
 //! The matrix product beside everybody else's: `cargo bench -p lanegrad-rivals --bench gemm`; options after `--`.
 //!
-//! Row-major operands on cache lines, alpha 1, beta 0. GFLOP/s count two operations a multiply-add. Contestants, and the
-//! multiply-add peak, take turns in one process: see `rounds`. Results are compared before anything is timed.
+//! Operands on cache lines, alpha 1, beta 0; row-major, but for A and B of another `--layout`. GFLOP/s count two operations a
+//! multiply-add. Contestants, and the multiply-add peak, take turns in one process: see `rounds`. Results are compared before
+//! anything is timed.
 //!
 //! Each number of threads has a process of its own, since matrixmultiply reads `MATMUL_NUM_THREADS` once.
 //!

@@ -3,7 +3,7 @@
 use crate::contestant::{self, Contestant};
 use crate::number::Number;
 use crate::options::{NumberType, Options};
-use crate::product::{Product, Shape};
+use crate::product::{Layout, Product, Shape};
 use crate::record::{Row, Writer};
 use crate::rounds::{best, interleave, median, paired_ratio};
 use crate::standing::{Standing, summary};
@@ -19,6 +19,8 @@ pub struct Setting {
     cpu: String,
     /// The level that our kernels run at.
     pub level: Level,
+    /// How A and B are stored.
+    pub layout: Layout,
     /// How often everybody has a turn.
     pub rounds: usize,
 }
@@ -28,15 +30,16 @@ impl Setting {
     ///
     /// # Errors
     /// If `LANEGRAD_ISA` pins a level that is not there.
-    pub fn new(rounds: usize) -> Result<Self> {
+    pub fn new(layout: Layout, rounds: usize) -> Result<Self> {
         let date = chrono::Local::now().format("%Y-%m-%d").to_string();
-        Ok(Self { date, cpu: cpu_name(), level: dispatch::level()?, rounds })
+        Ok(Self { date, cpu: cpu_name(), level: dispatch::level()?, layout, rounds })
     }
 
     /// The setting in words.
     pub fn describe<T: Number>(&self, threads: usize) -> String {
         let plural = if threads == 1 { "thread" } else { "threads" };
-        format!("{}, {threads} {plural}, {}, {}, {} rounds", T::NAME, self.level, self.cpu, self.rounds)
+        let Self { cpu, level, layout, rounds, .. } = self;
+        format!("{}, {threads} {plural}, {layout}, {level}, {cpu}, {rounds} rounds", T::NAME)
     }
 }
 
@@ -45,7 +48,7 @@ impl Setting {
 /// # Errors
 /// If a contestant is missing or computes something else, or the record cannot be written.
 pub fn run(options: &Options, threads: usize) -> Result<()> {
-    let setting = Setting::new(options.rounds.into())?;
+    let setting = Setting::new(options.layout, options.rounds.into())?;
     let mut record = options.record.as_deref().map(Writer::open).transpose()?;
     // Everything runs on a thread of the pool, so that nobody has to enter it.
     Threads::new(threads)?.run(|| {
@@ -68,7 +71,7 @@ fn shapes<T: Number>(options: &Options, setting: &Setting, mut record: Option<&m
     println!("\n{}", header(&contestants));
     let mut measured = Vec::new();
     for shape in options.shapes() {
-        agree(&contestants, shape)?;
+        agree(&contestants, shape, setting.layout)?;
         let rows = measure(setting, &contestants, shape)?;
         println!("{}", line(&rows));
         if let Some(record) = &mut record {
@@ -82,8 +85,8 @@ fn shapes<T: Number>(options: &Options, setting: &Setting, mut record: Option<&m
 }
 
 /// Refuses contestants that do not compute what the first one does.
-fn agree<T: Number>(contestants: &[Box<dyn Contestant<T>>], shape: Shape) -> Result<()> {
-    let mut product = Product::integers(shape);
+fn agree<T: Number>(contestants: &[Box<dyn Contestant<T>>], shape: Shape, layout: Layout) -> Result<()> {
+    let mut product = Product::integers(shape, layout);
     let mut expected = None;
     for contestant in contestants {
         product.spoil();
@@ -101,7 +104,7 @@ fn agree<T: Number>(contestants: &[Box<dyn Contestant<T>>], shape: Shape) -> Res
 /// # Errors
 /// If the processor lacks the level.
 pub fn measure<T: Number>(setting: &Setting, contestants: &[Box<dyn Contestant<T>>], shape: Shape) -> Result<Vec<Row>> {
-    let rates = interleave(contestants, &mut Product::uniform(shape), setting.level, setting.rounds)?;
+    let rates = interleave(contestants, &mut Product::uniform(shape, setting.layout), setting.level, setting.rounds)?;
     let peak = median(&rates.peak);
     let row = |contestant: &dyn Contestant<T>, theirs: &[f64]| Row {
         date: setting.date.clone(),
@@ -120,6 +123,7 @@ pub fn measure<T: Number>(setting: &Setting, contestants: &[Box<dyn Contestant<T
         fraction_of_peak: three_decimals(median(theirs) / peak),
         rounds: setting.rounds,
         paired_ratio: three_decimals(paired_ratio(&rates.contestants[0], theirs)),
+        layout: setting.layout,
     };
     Ok(contestants.iter().zip(&rates.contestants).map(|(contestant, theirs)| row(&**contestant, theirs)).collect())
 }
@@ -193,16 +197,16 @@ mod tests {
     fn who_computes_something_else_is_not_timed() {
         let shape = Shape { m: 4, k: 5, n: 6 };
         let mut contestants: Vec<Box<dyn Contestant<f32>>> = vec![Box::new(Lanegrad { alone: true })];
-        agree(&contestants, shape).unwrap();
+        agree(&contestants, shape, Layout::Nn).unwrap();
         contestants.push(Box::new(Sloppy));
-        let error = agree(&contestants, shape).unwrap_err().to_string();
+        let error = agree(&contestants, shape, Layout::Nt).unwrap_err().to_string();
         assert!(error.starts_with("sloppy computes") && error.contains("(3, 5) of 4x5x6"), "{error}");
     }
 
     #[test]
     fn a_row_is_made_of_the_same_rounds_as_the_others() {
         let contestants: Vec<Box<dyn Contestant<f32>>> = vec![Box::new(Lanegrad { alone: true }), Box::new(Sloppy)];
-        let rows = measure(&Setting::new(2).unwrap(), &contestants, Shape::cube(16)).unwrap();
+        let rows = measure(&Setting::new(Layout::Nn, 2).unwrap(), &contestants, Shape::cube(16)).unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[0].paired_ratio, 1.0);
         assert_eq!(rows[0].peak_gflops, rows[1].peak_gflops);

@@ -72,20 +72,24 @@ fn locked_version(package: &str) -> &'static str {
 mod tests {
     use super::*;
     use crate::number::beta;
-    use crate::product::Shape;
+    use crate::product::{Layout, Shape};
+    use clap::ValueEnum;
 
     #[test]
     fn everybody_computes_the_same() {
         fn check<T: Number>(threads: usize) {
             for shape in [Shape { m: 1, k: 1, n: 1 }, Shape { m: 3, k: 70, n: 5 }, Shape { m: 65, k: 40, n: 130 }] {
-                let mut product = Product::<T>::integers(shape);
-                let (a, b, _) = product.operands();
-                let sum = |i, j| (0..shape.k).fold(beta(), |sum, p| sum + a[i * shape.k + p] * b[p * shape.n + j]);
-                let expected: Vec<T> = (0..shape.m * shape.n).map(|at| sum(at / shape.n, at % shape.n)).collect();
-                for contestant in all::<T>(threads, &[]).unwrap() {
-                    product.spoil();
-                    contestant.multiply(&mut product);
-                    assert_eq!(product.difference(&expected), None, "{} at {shape}", contestant.name());
+                for &layout in Layout::value_variants() {
+                    let mut product = Product::<T>::integers(shape, layout);
+                    let (a, b, _) = product.operands();
+                    let sum = |i, j| (0..shape.k).fold(beta(), |sum, p| sum + *a.at(i, p) * *b.at(p, j));
+                    let expected: Vec<T> = (0..shape.m * shape.n).map(|at| sum(at / shape.n, at % shape.n)).collect();
+                    for contestant in all::<T>(threads, &[]).unwrap() {
+                        product.spoil();
+                        contestant.multiply(&mut product);
+                        let name = contestant.name();
+                        assert_eq!(product.difference(&expected), None, "{name} at {shape}, {layout}");
+                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::product::Shape;
+use crate::product::{Layout, Shape};
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 
@@ -17,6 +17,9 @@ pub struct Options {
     /// A shape instead of a set; may be repeated.
     #[arg(long = "shape", value_name = "MxKxN")]
     pub shapes: Vec<Shape>,
+    /// How A and B are stored, in BLAS's letters; C is row-major.
+    #[arg(long, value_enum, default_value_t = Layout::Nn)]
+    pub layout: Layout,
     /// The rivals to run, with commas between them; all if not given.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub only: Vec<String>,

@@ -1,7 +1,7 @@
 //! What a run writes: CSV, a line for each contestant on each shape.
 
-use crate::product::Shape;
-use anyhow::{Context, Result};
+use crate::product::{Layout, Shape};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::path::Path;
@@ -42,6 +42,9 @@ pub struct Row {
     pub rounds: usize,
     /// The median over the rounds of our rate over this contestant's of the same round.
     pub paired_ratio: f64,
+    /// How A and B were stored; the oldest records do not say that both were row-major.
+    #[serde(default)]
+    pub layout: Layout,
 }
 
 impl Row {
@@ -51,6 +54,9 @@ impl Row {
     }
 }
 
+/// The name of a row's last column, the youngest.
+const LAST_COLUMN: &str = "layout";
+
 /// A file that rows are added to.
 #[derive(Debug)]
 pub struct Writer(csv::Writer<File>);
@@ -59,11 +65,15 @@ impl Writer {
     /// Opens `path` to write at its end; a new file starts with the names of the columns.
     ///
     /// # Errors
-    /// If the file cannot be opened.
+    /// If the file cannot be opened, or is no record, or one of fewer columns, as they once were.
     pub fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().append(true).create(true).open(path);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
         let is_new = file.metadata()?.len() == 0;
+        if !is_new {
+            let columns = csv::Reader::from_path(path)?.headers()?.clone();
+            ensure!(columns.iter().next_back() == Some(LAST_COLUMN), "{} has other columns", path.display());
+        }
         Ok(Self(csv::WriterBuilder::new().has_headers(is_new).from_writer(file)))
     }
 
@@ -111,6 +121,7 @@ pub(crate) mod tests {
             fraction_of_peak: gflops / 100.0,
             rounds: 3,
             paired_ratio: 1.0,
+            layout: Layout::Nn,
         }
     }
 
@@ -124,6 +135,20 @@ pub(crate) mod tests {
         assert_eq!(read(&path).unwrap(), rows);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("date,cpu,level,type,threads,m,k,n,contestant,version,gflops_median,gflops_best,"));
+        assert_eq!(text.lines().next().unwrap().split(',').next_back(), Some(LAST_COLUMN));
+    }
+
+    #[test]
+    fn a_record_without_layouts_is_read_and_not_added_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.csv");
+        let row = row("lanegrad", 16, 50.5);
+        Writer::open(&path).unwrap().write(std::slice::from_ref(&row)).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap().replace(",layout", "").replace(",nn", "");
+        std::fs::write(&path, &text).unwrap();
+        assert_eq!(read(&path).unwrap(), [row]);
+        assert!(Writer::open(&path).unwrap_err().to_string().contains("has other columns"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub fn paired_ratio(ours: &[f64], theirs: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::contestant::lanegrad::Lanegrad;
-    use crate::product::Shape;
+    use crate::product::{Layout, Shape};
     use lanegrad_kernels::dispatch;
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_batch_lasts_and_every_round_counts() {
         let contestants: Vec<Box<dyn Contestant<f32>>> = vec![Box::new(Lanegrad { alone: true })];
-        let mut product = Product::uniform(Shape::cube(8));
+        let mut product = Product::uniform(Shape::cube(8), Layout::Nn);
         let calls = calibrate(&*contestants[0], &mut product);
         assert!(calls > 100, "{calls} calls");
         let rates = interleave(&contestants, &mut product, dispatch::level().unwrap(), 3).unwrap();

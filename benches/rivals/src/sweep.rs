@@ -20,7 +20,7 @@ const CLIFF: f64 = 1.25;
 /// # Errors
 /// If the record cannot be written.
 pub fn run(options: &Options) -> Result<()> {
-    let setting = Setting::new(options.rounds.into())?;
+    let setting = Setting::new(options.layout, options.rounds.into())?;
     let mut record = options.record.as_deref().map(Writer::open).transpose()?;
     Threads::new(ThreadCount::All.get())?.run(|| {
         if options.wants(NumberType::F32) {

@@ -5,11 +5,11 @@ use crate::record::Row;
 use crate::standing::{LOST_BELOW, Standing, summary};
 use std::fmt::Write;
 
-/// One table for each processor, level, type and number of threads; a line for each shape. Of a shape that was measured
+/// One table for each processor, level, type, number of threads and layout; a line for each shape. Of a shape that was measured
 /// more than once, the last run counts.
 pub fn markdown(rows: &[Row]) -> String {
     let mut text = String::new();
-    for group in groups(rows, |row| (&row.cpu, &row.level, &row.number, row.threads)) {
+    for group in groups(rows, |row| (&row.cpu, &row.level, &row.number, row.threads, row.layout)) {
         let shapes = groups(group, Row::shape);
         let standings: Vec<Standing> = shapes.iter().filter_map(|rows| Standing::of(rows)).collect();
         if !standings.is_empty() {
@@ -20,9 +20,9 @@ pub fn markdown(rows: &[Row]) -> String {
 }
 
 fn section(text: &mut String, standings: &[Standing], shapes: &[Vec<&Row>]) -> std::fmt::Result {
-    let Row { date, cpu, level, number, threads, .. } = standings[standings.len() - 1].ours;
+    let Row { date, cpu, level, number, threads, layout, .. } = standings[standings.len() - 1].ours;
     let plural = if *threads == 1 { "thread" } else { "threads" };
-    writeln!(text, "### {number}, {threads} {plural}\n")?;
+    writeln!(text, "### {number}, {threads} {plural}, {layout}\n")?;
     writeln!(text, "{cpu}, {level}, {date}. GFLOP/s, medians; against {}.", rivals(shapes).join(", "))?;
     let counts = summary(standings);
     writeln!(text, "{}; ratios below {LOST_BELOW} are bold.\n", counts.lines().next().unwrap_or_default())?;
@@ -92,14 +92,14 @@ mod tests {
         rows.extend(double);
         assert_eq!(
             markdown(&rows),
-            "### f32, 1 thread\n\n\
+            "### f32, 1 thread, nn\n\n\
              a processor, avx512, 2026-11-24. GFLOP/s, medians; against rival 1.0, other 1.0.\n\
              1 won, 0 even (0.97 to 1), 1 lost; ratios below 0.97 are bold.\n\n\
              | m x k x n | Lanegrad | of the peak | best rival | GFLOP/s | ratio |\n\
              |---|---:|---:|---|---:|---:|\n\
              | 16 x 16 x 16 | 96.0 | 96 % | rival | 120 | **0.80** |\n\
              | 32 x 32 x 32 | 90.0 | 90 % | rival | 45.0 | 2.00 |\n\n\
-             ### f64, 2 threads\n\n\
+             ### f64, 2 threads, nn\n\n\
              a processor, avx512, 2026-11-24. GFLOP/s, medians; against rival 1.0.\n\
              1 won, 0 even (0.97 to 1), 0 lost; ratios below 0.97 are bold.\n\n\
              | m x k x n | Lanegrad | of the peak | best rival | GFLOP/s | ratio |\n\

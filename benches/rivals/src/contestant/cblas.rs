@@ -32,6 +32,8 @@ type CblasGemm<T> = unsafe extern "C" fn(
 const ROW_MAJOR: c_int = 101;
 /// `CblasNoTrans`.
 const AS_IT_IS: c_int = 111;
+/// `CblasTrans`.
+const TRANSPOSED: c_int = 112;
 
 /// One loaded library.
 #[derive(Debug)]
@@ -149,11 +151,31 @@ impl<T: Number> Contestant<T> for Cblas<T> {
     fn multiply(&self, product: &mut Product<T>) {
         let Shape { m, k, n } = product.shape();
         let (a, b, c) = product.operands();
-        let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+        let [a_transposition, b_transposition] =
+            [a.is_transposed, b.is_transposed].map(|is| if is { TRANSPOSED } else { AS_IT_IS });
         // No extent is beyond `product::LARGEST`.
         let (m, k, n) = (m as c_int, k as c_int, n as c_int);
-        // SAFETY: a product's operands are row-major matrices of its shape; C is borrowed exclusively.
-        unsafe { (self.gemm)(ROW_MAJOR, AS_IT_IS, AS_IT_IS, m, n, k, alpha(), a, k, b, n, beta(), c, n) }
+        let (a_leading, b_leading) = (a.leading() as c_int, b.leading() as c_int);
+        let (a, b, c) = (a.data.as_ptr(), b.data.as_ptr(), c.as_mut_ptr());
+        // SAFETY: a product's operands are matrices of its shape, row-major or the transposes of such; C is borrowed exclusively.
+        unsafe {
+            (self.gemm)(
+                ROW_MAJOR,
+                a_transposition,
+                b_transposition,
+                m,
+                n,
+                k,
+                alpha(),
+                a,
+                a_leading,
+                b,
+                b_leading,
+                beta(),
+                c,
+                n,
+            );
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::number::{Number, alpha, beta};
 use crate::product::{Product, Shape};
 use gemm::Parallelism;
 
-/// Row-major operands, as it takes them.
+/// Operands with their strides, as it takes them.
 #[derive(Debug)]
 pub struct Gemm {
     /// One, or those of the calling pool.
@@ -28,12 +28,12 @@ impl<T: Number> Contestant<T> for Gemm {
     fn multiply(&self, product: &mut Product<T>) {
         let Shape { m, k, n } = product.shape();
         let (a, b, c) = product.operands();
-        let (k_stride, n_stride) = (k as isize, n as isize);
-        let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+        let ([a_row, a_col], [b_row, b_col]) = (a.strides(), b.strides());
+        let (a, b, c) = (a.data.as_ptr(), b.data.as_ptr(), c.as_mut_ptr());
         let parallelism = if self.threads == 1 { Parallelism::None } else { Parallelism::Rayon(0) };
         // Its factor of C comes first, and it does not read C if told so. Column strides come before row strides.
         let (factor_of_c, factor_of_ab, read_c) = (beta(), alpha(), false);
-        // SAFETY: a product's operands are row-major matrices of its shape; C is borrowed exclusively.
+        // SAFETY: a product's operands are matrices of its shape with these strides, C row-major and borrowed exclusively.
         unsafe {
             gemm::gemm(
                 m,
@@ -41,14 +41,14 @@ impl<T: Number> Contestant<T> for Gemm {
                 k,
                 c,
                 1,
-                n_stride,
+                n as isize,
                 read_c,
                 a,
-                1,
-                k_stride,
+                a_col,
+                a_row,
                 b,
-                1,
-                n_stride,
+                b_col,
+                b_row,
                 factor_of_c,
                 factor_of_ab,
                 false,

@@ -2,7 +2,7 @@
 
 use super::{Contestant, locked_version};
 use crate::number::{Number, alpha, beta};
-use crate::product::{Product, Shape};
+use crate::product::{Operand, Product, Shape};
 use lanegrad_kernels::{MatMut, MatRef, gemm, parallel};
 
 /// The checked product on views, as any user calls it, on the threads of the calling pool.
@@ -29,12 +29,19 @@ impl<T: Number> Contestant<T> for Lanegrad {
     }
 
     fn multiply(&self, product: &mut Product<T>) {
-        let Shape { m, k, n } = product.shape();
+        let Shape { m, n, .. } = product.shape();
         let (a, b, c) = product.operands();
-        let a = MatRef::row_major(a, m, k).expect("A has this shape");
-        let b = MatRef::row_major(b, k, n).expect("B has this shape");
         let c = MatMut::row_major(c, m, n).expect("C has this shape");
-        let multiply = || gemm(alpha(), a, b, beta(), c).expect("the shapes agree");
+        let multiply = || gemm(alpha(), view(a), view(b), beta(), c).expect("the shapes agree");
         if self.alone { parallel::alone(multiply) } else { multiply() }
     }
+}
+
+fn view<T: Number>(operand: Operand<'_, T>) -> MatRef<'_, T> {
+    let Operand { data, rows, cols, is_transposed } = operand;
+    let view = match is_transposed {
+        true => MatRef::row_major(data, cols, rows).map(MatRef::transposed),
+        false => MatRef::row_major(data, rows, cols),
+    };
+    view.expect("an operand has its shape")
 }

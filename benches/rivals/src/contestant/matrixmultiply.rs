@@ -27,9 +27,9 @@ impl<T: Number> Contestant<T> for MatrixMultiply {
     fn multiply(&self, product: &mut Product<T>) {
         let Shape { m, k, n } = product.shape();
         let (a, b, c) = product.operands();
-        let (k_stride, n_stride) = (k as isize, n as isize);
-        let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
-        // SAFETY: a product's operands are row-major matrices of its shape; C is borrowed exclusively.
-        unsafe { T::MATRIXMULTIPLY(m, k, n, alpha(), a, k_stride, 1, b, n_stride, 1, beta(), c, n_stride, 1) }
+        let ([a_row, a_col], [b_row, b_col]) = (a.strides(), b.strides());
+        let (a, b, c) = (a.data.as_ptr(), b.data.as_ptr(), c.as_mut_ptr());
+        // SAFETY: a product's operands are matrices of its shape with these strides, C row-major and borrowed exclusively.
+        unsafe { T::MATRIXMULTIPLY(m, k, n, alpha(), a, a_row, a_col, b, b_row, b_col, beta(), c, n as isize, 1) }
     }
 }
