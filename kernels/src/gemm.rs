@@ -40,6 +40,8 @@ mod packed;
 mod path;
 mod raw;
 mod row;
+mod transpose;
+mod turn;
 
 pub use batch::{Batch, BatchMut, gemm_batch};
 pub use epilogue::{Bias, Epilogue};
@@ -225,6 +227,10 @@ impl<T: Scalar> Kernel for InPlace<'_, '_, T> {
         if limits.is_some() {
             return self.0.run_indirectly(isa);
         }
+        let is_row_major = operands.a.col_stride() == 1 && operands.b.col_stride() == 1 && operands.c.col_stride() == 1;
+        if !is_row_major && !direct::is_tiny(operands) && run_turned(isa, operands) {
+            return;
+        }
         let edge = edge::columns::<S, T>(operands);
         if edge > 0 {
             edge::run(isa, operands, edge);
@@ -245,19 +251,31 @@ impl<T: Scalar> Gemm<'_, T> {
         if is_trivial(operands) {
             return finish_trivial(isa, operands.reborrow());
         }
-        if limits.is_none() && operands.c.col_stride() != 1 {
-            let mut transposed = operands.reborrow().transposed();
-            let edge = edge::columns::<S, T>(&transposed);
-            if edge > 0 {
-                return edge::run(isa, &mut transposed, edge);
-            }
-        }
         match (limits, deep::parts::<S, T>(m, k, n)) {
             (Some(limits), _) => path::limited(isa, operands.reborrow(), *limits),
             (None, 1) => path::product(isa, operands),
             (None, parts) => deep::run(isa, operands.reborrow(), parts),
         }
     }
+}
+
+/// Runs a product whose C has adjacent rows as C' = B' A', and one in which it pays to turn an operand; false if it is neither.
+#[inline(never)]
+fn run_turned<S: Isa, T: Scalar>(isa: S, operands: &mut Operands<'_, T>) -> bool {
+    if operands.c.col_stride() != 1 && operands.c.row_stride() == 1 {
+        run_anew(isa, operands.reborrow().transposed());
+        return true;
+    }
+    let turn = turn::choose::<S, T>(operands);
+    if let Some(turn) = turn {
+        turn::run(isa, operands.reborrow(), turn);
+    }
+    turn.is_some()
+}
+
+/// Runs a product that is made of another.
+fn run_anew<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
+    InPlace(&mut Gemm { operands, limits: None }).run(isa);
 }
 
 /// Whether C is empty, or does not depend on A and B.

@@ -294,7 +294,7 @@ pub const MAX_LANES: usize = 16;
 /// One vector register of `T` at the level of `S`.
 ///
 /// Every operation works lane by lane, rounds each result once (but [`Lanes::mul_add`] at a level without fused
-/// multiply-add: twice) and costs one or two instructions.
+/// multiply-add: twice) and costs one or two instructions, [`Lanes::transpose`] as many for each of its rows.
 pub trait Lanes<S: Isa, T: Scalar>: Copy {
     /// Number of lanes.
     const COUNT: usize;
@@ -376,6 +376,8 @@ pub trait Lanes<S: Isa, T: Scalar>: Copy {
     /// Sums of neighbours, where lanes i and i ^ `D` are neighbours: of `self` in the lanes whose number lacks the bit `D`, of
     /// `other` in those that have it. `D` is a power of two: less than `COUNT`, and at most 8.
     fn add_neighbours<const D: usize>(self, isa: S, other: Self) -> Self;
+    /// The first `COUNT` rows as columns: lane i of the j-th is what was lane j of the i-th.
+    fn transpose(isa: S, rows: &mut [Self; MAX_LANES]);
     /// Lane 0, the first of the upper half, lane 1, the second of the upper half, and so on.
     fn interleave_halves(self, isa: S) -> Self;
 

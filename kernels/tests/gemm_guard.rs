@@ -49,6 +49,8 @@ fn products_between_guard_pages() {
             check_edge::<f64>(seed, &mut double);
             check_column::<f32>(seed, &mut single);
             check_column::<f64>(seed, &mut double);
+            check_turned::<f32>(seed, &mut single);
+            check_turned::<f64>(seed, &mut double);
         }
     }
 }
@@ -254,6 +256,23 @@ fn check_wide<T: ByPointers>(seed: u64, operands: &mut Operands) {
     let b = Matrix::new(of_b, (k, n), ROWS, false, T::NAN, at_end);
     let c = Matrix::new(of_c, (m, n), ROWS, false, T::from_f64(MARK), at_end);
     check(seed, &mut numbers, Product { a, b, beta: 2.0, c }, of_c, false);
+}
+
+/// Checks a product of which an operand or more are turned first: A or B has adjacent columns, and A and C have few rows or B few columns.
+fn check_turned<T: ByPointers>(seed: u64, operands: &mut Operands) {
+    let mut numbers = generator(seed);
+    let (few, many) = (numbers.random_range(2..=40), numbers.random_range(100..=400));
+    let k = if numbers.random() { numbers.random_range(1..=40) } else { numbers.random_range(41..=300) };
+    let (m, n) = if numbers.random() { (few, many) } else { (many, few) };
+    let order_of_a = if numbers.random() { ROWS } else { COLUMNS };
+    let order_of_b = if order_of_a == ROWS || numbers.random() { COLUMNS } else { ROWS };
+    let at_end = numbers.random();
+    let beta = if numbers.random() { 0.0 } else { 2.0 };
+    let [of_a, of_b, of_c] = &mut operands.0;
+    let a = Matrix::new(of_a, (m, k), order_of_a, false, T::NAN, at_end);
+    let b = Matrix::new(of_b, (k, n), order_of_b, false, T::NAN, at_end);
+    let c = Matrix::new(of_c, (m, n), ROWS, false, T::from_f64(MARK), at_end);
+    check(seed, &mut numbers, Product { a, b, beta, c }, of_c, false);
 }
 
 /// Fills the operands with integers, runs the product, and checks it and what lies around it.

@@ -27,23 +27,28 @@ const SHAPES: [(usize, usize, usize); 13] = [
     (100, 300, 36),
 ];
 
-/// A product with columns or rows adjacent in C, in a pool of threads.
+/// A product with columns or rows adjacent in each operand, in a pool of threads.
 #[derive(Clone, Copy)]
 struct Product<'a, T> {
     level: Level,
     shape: (usize, usize, usize),
     a: &'a [T],
     b: &'a [T],
-    /// Whether C is column-major.
-    by_columns: bool,
+    /// Whether A, B and C are column-major.
+    by_columns: [bool; 3],
 }
 
 impl<T: Scalar> Product<'_, T> {
     fn run(self, c: &mut [T], epilogue: Epilogue<'_, T>) {
         let (m, k, n) = self.shape;
-        let (row_stride, col_stride) = if self.by_columns { (1, m as isize) } else { (n as isize, 1) };
+        let view = |data, rows, cols, by_columns| match by_columns {
+            true => MatRef::row_major(data, cols, rows).map(MatRef::transposed),
+            false => MatRef::row_major(data, rows, cols),
+        };
+        let [a_by_columns, b_by_columns, c_by_columns] = self.by_columns;
+        let (a, b) = (view(self.a, m, k, a_by_columns).unwrap(), view(self.b, k, n, b_by_columns).unwrap());
+        let (row_stride, col_stride) = if c_by_columns { (1, m as isize) } else { (n as isize, 1) };
         let c = MatMut::with_strides(c, 0, m, n, row_stride, col_stride).unwrap();
-        let (a, b) = (MatRef::row_major(self.a, m, k).unwrap(), MatRef::row_major(self.b, k, n).unwrap());
         let product = Gemm::new(T::from_f64(1.5), a, b, T::from_f64(-0.5), c).unwrap();
         dispatch_at(self.level, product.with_epilogue(epilogue).unwrap()).unwrap();
     }
@@ -55,7 +60,8 @@ fn epilogues_are_what_they_say<T: Scalar>(threads: &Threads) {
             let (m, k, n) = shape;
             let (a, b, c) = (uniform::<T>(1, m * k), uniform::<T>(2, k * n), uniform::<T>(3, m * n));
             let (per_row, per_column) = (uniform::<T>(4, m), uniform::<T>(5, n));
-            for by_columns in [false, true] {
+            let layouts = (0..8).map(|bits| [0, 1, 2].map(|operand| bits >> operand & 1 == 1));
+            for by_columns in layouts {
                 let product = Product { level, shape, a: &a, b: &b, by_columns };
                 let mut plain = c.clone();
                 threads.run(|| product.run(&mut plain, Epilogue::default()));
@@ -64,14 +70,17 @@ fn epilogues_are_what_they_say<T: Scalar>(threads: &Threads) {
                         let mut found = c.clone();
                         threads.run(|| product.run(&mut found, Epilogue { bias, relu }));
                         for (at, (&found, &plain)) in found.iter().zip(&plain).enumerate() {
-                            let (i, j) = if by_columns { (at % m, at / m) } else { (at / n, at % n) };
+                            let (i, j) = if by_columns[2] { (at % m, at / m) } else { (at / n, at % n) };
                             let sum = match bias {
                                 Bias::None => plain,
                                 Bias::Rows(bias) => plain + bias[i],
                                 Bias::Columns(bias) => plain + bias[j],
                             };
                             let wanted = if relu && sum < T::ZERO { T::ZERO } else { sum };
-                            assert_eq!(found, wanted, "{level} {shape:?} {bias:?} relu {relu} at ({i}, {j})");
+                            assert_eq!(
+                                found, wanted,
+                                "{level} {shape:?} {by_columns:?} {bias:?} relu {relu} at ({i}, {j})"
+                            );
                         }
                     }
                 }
@@ -292,7 +301,7 @@ fn a_long_depth_cut_in_parts_gives_the_same_bits_for_any_number_of_threads() {
     {
         for level in supported() {
             let (a, b) = (uniform::<f64>(1, m * k), uniform::<f64>(2, k * n));
-            let product = Product { level, shape: (m, k, n), a: &a, b: &b, by_columns: false };
+            let product = Product { level, shape: (m, k, n), a: &a, b: &b, by_columns: [false; 3] };
             let run = |threads: usize| {
                 let mut c = vec![1.0; m * n];
                 Threads::new(threads).unwrap().run(|| product.run(&mut c, Epilogue::default()));

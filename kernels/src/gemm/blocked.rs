@@ -3,7 +3,7 @@
 use super::blocking::Blocking;
 use super::common::{self, Common};
 use super::epilogue::Epilogue;
-use super::locality::{FEW, HIGH, SHORT, bytes, fetches, tile_rows};
+use super::locality::{FEW, HIGH, SHORT, bytes, fetches, tile_rows, turns_a};
 use super::microkernel::{
     B_AHEAD, DenseKernel, MicroKernel, NEXT_A, NEXT_B, NOTHING, PanelOfA, PrefetchC, Tile, WideKernel,
 };
@@ -45,7 +45,8 @@ impl<'a, S: Isa, T: Scalar> Blocked<'a, S, T> {
         along_rows: bool,
     ) -> Self {
         let prefetch_b = !pack_b && fetches::<S, T>(operands.a, operands.b);
-        let tile_rows = if pack_a { S::GEMM_ROWS } else { tile_rows::<S, T>(operands.a, operands.b, pack_b) };
+        let has_panels = pack_a && !turns_a::<S, T>(operands.a);
+        let tile_rows = if has_panels { S::GEMM_ROWS } else { tile_rows::<S, T>(operands.a, operands.b, pack_b) };
         let common = Common::Neither;
         Self { isa, operands, blocking, pack_a, pack_b, prefetch_b, tile_rows, along_rows, common }
     }
@@ -90,13 +91,21 @@ impl<'a, S: Isa, T: Scalar> Blocked<'a, S, T> {
                 let depth = blocking.depth.min(k - p);
                 let beta = if p == 0 { beta } else { T::ONE };
                 let a_block = part(a, i, rows, p, depth);
-                let a_block = match common {
-                    Common::A(all) => BlockOfA::Packed(&all[m * p + i * depth..][..rows * depth]),
+                let copy: &[T] = match common {
+                    Common::A(all) => &all[m * p + i * depth..][..rows * depth],
                     _ if pack_a => {
                         pack::pack_a(isa, a_block, a_packed);
-                        BlockOfA::Packed(a_packed)
+                        a_packed
                     }
-                    _ => BlockOfA::Streamed { view: a_block, tile_rows },
+                    _ => &[],
+                };
+                let a_block = if !pack_a {
+                    BlockOfA::Streamed { view: a_block, tile_rows }
+                } else if turns_a::<S, T>(a) {
+                    let view = MatRef::row_major(copy, rows, depth).expect("there is room for the block");
+                    BlockOfA::Streamed { view, tile_rows }
+                } else {
+                    BlockOfA::Packed(copy)
                 };
                 for j in (0..n).step_by(block_cols) {
                     let cols = block_cols.min(n - j);
@@ -272,11 +281,7 @@ unsafe fn row_of_tiles<S: Isa, T: Scalar>(
     let n = c.cols();
     if b.streamed > 0 {
         let stride = b.view.row_stride();
-        // Only a tile as wide as any prefetches the next rows, and one that is halved might be the only one.
-        let lanes = T::Lanes::<S>::COUNT;
-        let only_prefetches = next.a != 0 && n > lanes && n <= S::GEMM_VECTORS * lanes;
-        let may_halve = b.streamed == n && !only_prefetches;
-        let whole = b.streamed - if may_halve { halved::<S, T>(c) } else { 0 };
+        let whole = b.streamed - if b.streamed == n { halved::<S, T>(c) } else { 0 };
         let b_at = |j: usize| (b.view.element(0, j), stride);
         // SAFETY: the caller's promise of the tile and of B's view, whose first columns these are: whole vectors on a level without
         // masks, by what `streamed` gave.
@@ -463,7 +468,7 @@ const MAX_TILE: usize = 12 * 2 * MAX_LANES;
 /// That of [`compute`], but for C, which is given.
 #[inline(never)]
 unsafe fn compute_scattered<S: Isa, T: Scalar>(isa: S, tile: &Tile<T>, is_cut: bool, prefetch: u8, c: MatMut<'_, T>) {
-    through_copy(c, tile.beta, &mut [T::ZERO; MAX_TILE], |c, c_stride| {
+    through_copy(isa, c, tile.beta, &mut [T::ZERO; MAX_TILE], |c, c_stride| {
         // What lies beside the copy is not what comes next.
         let tile = Tile { c, c_stride, prefetch_c: PrefetchC::Nothing, ..*tile };
         // SAFETY: the caller's promise of A and B; the copy has C's extents, which are the tile's.

@@ -19,12 +19,20 @@ pub(super) fn pays<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> bool {
     if size > WORTH_A_THREAD || operands.c.col_stride() != 1 || is_trivial(operands) || !is_one_block::<S, T>(k, n) {
         return false;
     }
-    let is_row_major = operands.a.col_stride() == 1 && operands.b.col_stride() == 1;
-    let is_tiny = size <= TINY && m > 1 && n > 1;
-    if is_row_major && is_tiny && !narrow::pays::<S, T>(n, k) && !is_thrashing(operands.b) {
+    let is_across = operands.a.col_stride() != 1;
+    if is_tiny(operands) && (is_across || !narrow::pays::<S, T>(n, k)) && !is_thrashing(operands.b) {
         return true;
     }
     matches!(choose::<S, T>(operands), (Path::Blocked { pack_a: false, pack_b: false }, false))
+}
+
+/// Whether a product is too small for copies: one of which tiles read all operands as they are.
+#[inline(always)]
+pub(super) fn is_tiny<T: Scalar>(operands: &Operands<'_, T>) -> bool {
+    let Operands { a, b, ref c, .. } = *operands;
+    let (m, n) = c.shape();
+    let is_streamed = c.col_stride() == 1 && b.col_stride() == 1 && (a.col_stride() == 1 || a.row_stride() == 1);
+    is_streamed && m > 1 && n > 1 && m.saturating_mul(n).saturating_mul(a.cols()) <= TINY
 }
 
 /// Whether a product without copies is one block.

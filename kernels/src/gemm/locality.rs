@@ -51,8 +51,6 @@ pub(super) const FEW: usize = 4;
 const QUEUED: usize = 10;
 /// The depth up to which a tile takes so little time that it matters how many vectors it writes.
 pub(super) const SHORT: usize = 128;
-/// Columns of C beyond which an A whose rows are not adjacent along the depth pays for a copy.
-const PACKED_A: usize = 64;
 /// Columns of C, and elements of a row of A, from which on an A whose rows are adjacent along the depth pays for a copy, too, at the
 /// level that unrolls its tiles, AVX2: 1.02 to 1.05 times as fast at 1024 cubed, 1.07 at 2048. If A's rows lie whole pages apart, as many as
 /// fill half a page are enough: 512 of `f32`, 256 of `f64` (256 x 3072 x 512 1.03 to 1.1). No more rows than two tiles have do not pay for
@@ -101,7 +99,7 @@ fn fetches_in_time<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> boo
     is_soon && !is_one_tile_wide && bytes(b) <= caches().third / 4 && fetches::<S, T>(a, b)
 }
 
-/// Whether each tile prefetches what the next one reads of a B that is not copied. Tiles whose A is across do not. Up to four rows fetch
+/// Whether each tile prefetches what the next one reads of a B that is not copied. Tiles do not whose A is across. Up to four rows fetch
 /// their own next rows faster, unless these come from far (4 x 2000 x 2000: 2 times as fast): from beyond an eighth of the third-level cache
 /// where vectors are short, else from beyond a quarter.
 pub(super) fn fetches<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> bool {
@@ -109,7 +107,8 @@ pub(super) fn fetches<S: Isa, T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> 
         true => is_far(b, if S::GEMM_ROWS >= HIGH { 4 } else { 8 }),
         false => bytes(b) > caches().second,
     };
-    S::PREFETCHES && a.col_stride() == 1 && is_far
+    let reads_rows = a.col_stride() == 1 || turns_a::<S, T>(a) && packs_a::<S, T>(a, b.cols());
+    S::PREFETCHES && reads_rows && is_far
 }
 
 /// Whether a copy of A pays where C has `n` columns.
@@ -119,9 +118,31 @@ pub(super) fn packs_a<S: Isa, T: Scalar>(a: MatRef<'_, T>, n: usize) -> bool {
             let long = if are_pages_apart(a) { PAGE / 2 / size_of::<T>() } else { LONG_A };
             S::UNROLL > 1 && n.min(a.cols()) >= long && a.rows() > 2 * S::GEMM_ROWS
         }
-        (1, _) => n > PACKED_A,
+        (1, _) => n > columns_for_a_copy::<S, T>(a, n),
         _ => true,
     }
+}
+
+/// Columns of C beyond which a column-major A pays for a copy: tiles come back to it for each tile of a row of C, and of a deep one they do
+/// not find near what they have read. High tiles of a copy prefetch a B that is far; low ones miss more where columns lie whole pages apart.
+fn columns_for_a_copy<S: Isa, T: Scalar>(a: MatRef<'_, T>, n: usize) -> usize {
+    const FEW: usize = 64;
+    let (k, tile) = (a.cols(), S::GEMM_VECTORS * T::Lanes::<S>::COUNT);
+    let is_deep = Blocking::depth::<T>(k) * CACHE_LINE > caches().first / 2;
+    let is_far = k.saturating_mul(n).saturating_mul(size_of::<T>()) > caches().second;
+    match (S::GEMM_ROWS >= HIGH, is_deep) {
+        (true, _) if is_far => FEW,
+        (true, true) => 12 * tile,
+        (true, false) => 16 * tile,
+        (false, false) if !are_pages_apart(a.transposed()) => 8 * tile,
+        _ => FEW,
+    }
+}
+
+/// Whether a copy of A has rows whose elements are adjacent along the depth, and not micropanels: that of a column-major one, where tiles
+/// are high. They read it as they would read a row-major A, and prefetch what they would.
+pub(super) fn turns_a<S: Isa, T: Scalar>(a: MatRef<'_, T>) -> bool {
+    S::GEMM_ROWS >= HIGH && a.row_stride() == 1 && a.col_stride() != 1
 }
 
 /// Whether many rows, which lie whole pages apart, share each set of the first-level cache.

@@ -129,7 +129,7 @@ impl<S: Isa, T: Scalar> NarrowProduct<'_, S, T> {
             } else {
                 let mut copy = [T::ZERO; COPIED * MAX_ROWS * COLUMNS];
                 let target = c.reborrow().split_rows(first).1.split_rows(rows).0;
-                through_copy(target, beta, &mut copy, |c, c_stride| {
+                through_copy(isa, target, beta, &mut copy, |c, c_stride| {
                     (band.c, band.c_stride) = (c, c_stride);
                     band.run(isa, is_low, is_far);
                 });

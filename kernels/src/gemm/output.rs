@@ -1,7 +1,8 @@
 //! What is written to C, which may be uninitialised where `beta` is zero and is not read then.
 
+use super::transpose::{transpose, transpose_into};
 use crate::isa::{Isa, Lanes, Scalar};
-use crate::matrix::MatMut;
+use crate::matrix::{MatMut, MatRef};
 
 /// C <- beta C, without reading C if beta is zero.
 ///
@@ -70,9 +71,27 @@ pub(super) unsafe fn write_all_scaled<S: Isa, T: Scalar>(isa: S, targets: *mut T
 }
 
 /// Runs `work` on a copy of `c` and its row stride, and writes the copy back: for a C whose columns are not adjacent.
-pub(super) fn through_copy<T: Scalar>(mut c: MatMut<'_, T>, beta: T, copy: &mut [T], work: impl FnOnce(*mut T, isize)) {
+///
+/// # Panics
+/// If there is less room for the `copy` than C has elements.
+pub(super) fn through_copy<S: Isa, T: Scalar>(
+    isa: S,
+    mut c: MatMut<'_, T>,
+    beta: T,
+    copy: &mut [T],
+    work: impl FnOnce(*mut T, isize),
+) {
     let (rows, cols) = c.shape();
     let copy = &mut copy[..rows * cols];
+    if c.row_stride() == 1 {
+        if beta != T::ZERO {
+            transpose_into(isa, c.as_ref().transposed(), cols, copy);
+        }
+        work(copy.as_mut_ptr(), cols as isize);
+        let done = MatRef::row_major(copy, rows, cols).expect("the copy has C's extents");
+        // SAFETY: column `j` of C, whose rows are adjacent, starts `j` times its stride from the first element, and is C's alone.
+        return unsafe { transpose(isa, done, c.col_stride(), c.element(0, 0)) };
+    }
     let elements = (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j)));
     if beta != T::ZERO {
         for (x, (i, j)) in copy.iter_mut().zip(elements.clone()) {

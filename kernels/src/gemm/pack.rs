@@ -1,5 +1,7 @@
 //! Copies of blocks in the order in which the micro-kernel reads them.
 
+use super::locality::turns_a;
+use super::transpose::transpose_into;
 use crate::aligned::CACHE_LINE;
 use crate::isa::{Isa, Lanes, Scalar};
 use crate::matrix::MatRef;
@@ -14,10 +16,13 @@ pub(super) fn b_length<S: Isa, T: Scalar>(cols: usize, depth: usize) -> usize {
     cols.next_multiple_of(T::Lanes::<S>::COUNT) * depth
 }
 
-/// Copies `a` (rows x depth) into micropanels as high as the micro-tile, each in the order depth, row. The last may have
-/// fewer rows.
+/// Copies `a` (rows x depth) into micropanels as high as the micro-tile, each in the order depth, row, of which the last may have
+/// fewer rows; or row by row, if [that](turns_a) is how tiles read it.
 pub(super) fn pack_a<S: Isa, T: Scalar>(isa: S, a: MatRef<'_, T>, packed: &mut [T]) {
     let depth = a.cols();
+    if turns_a::<S, T>(a) {
+        return transpose_into(isa, a.transposed(), depth, packed);
+    }
     let whole = if a.row_stride() == 1 { a.rows() - a.rows() % S::GEMM_ROWS } else { 0 };
     let (top, rest) = a.split_rows(whole);
     let (panels, mut packed) = packed.split_at_mut(whole * depth);
@@ -38,7 +43,7 @@ fn pack_panel<S: Isa, T: Scalar>(isa: S, a: MatRef<'_, T>, target: &mut [T]) {
             line.copy_from_slice(columns.row(p));
         }
     } else if a.col_stride() == 1 {
-        transpose(isa, a, height, target);
+        transpose_into(isa, a, height, target);
     } else {
         for p in 0..depth {
             for i in 0..height {
@@ -109,7 +114,7 @@ fn pack_columns<S: Isa, T: Scalar>(isa: S, b: MatRef<'_, T>, padded: usize, targ
             line[..width].copy_from_slice(b.row(p));
         }
     } else if b.row_stride() == 1 {
-        transpose(isa, b.transposed(), padded, target);
+        transpose_into(isa, b.transposed(), padded, target);
     } else {
         for p in 0..depth {
             for j in 0..width {
@@ -121,42 +126,6 @@ fn pack_columns<S: Isa, T: Scalar>(isa: S, b: MatRef<'_, T>, padded: usize, targ
 
 /// Rows and columns of a block that is transposed in registers.
 const BLOCK: usize = 4;
-
-/// Writes column p of `source`, whose rows' elements are adjacent, to `target` from `p apart` on.
-fn transpose<S: Isa, T: Scalar>(isa: S, source: MatRef<'_, T>, apart: usize, target: &mut [T]) {
-    let (rows, cols) = source.shape();
-    if rows < BLOCK {
-        for i in 0..rows {
-            for (p, &x) in source.row(i).iter().enumerate() {
-                target[p * apart + i] = x;
-            }
-        }
-        return;
-    }
-    for i in (0..rows).step_by(BLOCK) {
-        // The last block overlaps the one before it: it writes the same again.
-        let i = i.min(rows - BLOCK);
-        let lines: [&[T]; BLOCK] = std::array::from_fn(|r| source.row(i + r));
-        let [a, b, c, d] = lines.map(|line| line.as_chunks::<BLOCK>().0);
-        let blocks = a.iter().zip(b).zip(c).zip(d);
-        for (k, ((((a, b), c), d), target)) in blocks.zip(target[i..].chunks_mut(BLOCK * apart)).enumerate() {
-            // The rows may lie far out: those of the next panel are prefetched.
-            if (k * BLOCK * size_of::<T>()).is_multiple_of(CACHE_LINE) {
-                for r in 0..BLOCK {
-                    isa.prefetch(source.element(i + r + rows, k * BLOCK));
-                }
-            }
-            for (j, column) in T::transpose([*a, *b, *c, *d]).iter().enumerate() {
-                target[j * apart..][..BLOCK].copy_from_slice(column);
-            }
-        }
-        for p in cols / BLOCK * BLOCK..cols {
-            for (r, line) in lines.iter().enumerate() {
-                target[p * apart + i + r] = line[p];
-            }
-        }
-    }
-}
 
 /// Elements that [`pack_pairs`] writes for `b`.
 pub(super) fn pairs_length<S: Isa, T: Scalar>(b: MatRef<'_, T>) -> usize {
@@ -179,6 +148,10 @@ pub(super) fn pack_pairs<S: Isa, T: Scalar>(b: MatRef<'_, T>, packed: &mut [T]) 
                 let row = first + p;
                 let rows = [b.row(row), b.row(row + 1), b.row(row + 2), b.row(row + 3)];
                 transpose_narrow(rows, target, half, p);
+            }
+        } else if b.row_stride() == 1 && first + half <= depth {
+            for (j, target) in target.chunks_exact_mut(half).enumerate().take(cols) {
+                target.copy_from_slice(&b.transposed().row(j)[first..first + half]);
             }
         } else {
             for p in 0..half.min(depth - first) {

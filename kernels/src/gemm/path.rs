@@ -27,7 +27,7 @@ pub(super) fn grain(each: usize) -> Grain {
 }
 
 /// A side of C this short is served by a few micro-tiles.
-const NARROW: usize = 16;
+pub(super) const NARROW: usize = 16;
 
 /// The way that a product takes, and whether its operands are transposed for it: B is read where it lies if C has a short side, else
 /// C's columns are adjacent if possible.

@@ -1,7 +1,7 @@
 //! The AVX2 + FMA token: 256-bit lanes, tails by masked loads and in pieces for stores; or, where there is AVX-512, by masks.
 
 use super::avx512::Avx512;
-use super::{Isa, Kernel, Lanes, Level, Sealed, Tile, TileKernel};
+use super::{Isa, Kernel, Lanes, Level, MAX_LANES, Sealed, Tile, TileKernel};
 use std::arch::x86_64::*;
 
 /// Proof that the processor has AVX2 and FMA, and AVX-512 F and VL too if `VL`: masks in registers of their own, and 32 of the others.
@@ -373,6 +373,28 @@ impl<const VL: bool> Lanes<Avx2<VL>, f32> for __m256 {
         }
     }
     #[inline(always)]
+    fn transpose(_: Avx2<VL>, rows: &mut [Self; MAX_LANES]) {
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            // First in each half of the vectors, four rows at a time.
+            for four in rows[..8].as_chunks_mut::<4>().0 {
+                let [a, b, c, d] = *four;
+                let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+                let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+                *four = [
+                    _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
+                    _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
+                    _mm256_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
+                    _mm256_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
+                ];
+            }
+            for i in 0..4 {
+                let (a, b) = (rows[i], rows[4 + i]);
+                (rows[i], rows[4 + i]) = (_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+            }
+        }
+    }
+    #[inline(always)]
     fn interleave_halves(self, _: Avx2<VL>) -> Self {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_permutevar8x32_ps(self, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)) }
@@ -535,6 +557,20 @@ impl<const VL: bool> Lanes<Avx2<VL>, f64> for __m256d {
             } else {
                 let (near, far) = (_mm256_blend_pd::<0b1100>(self, other), _mm256_blend_pd::<0b1100>(other, self));
                 _mm256_add_pd(near, _mm256_permute2f128_pd::<0x01>(far, far))
+            }
+        }
+    }
+    #[inline(always)]
+    fn transpose(_: Avx2<VL>, rows: &mut [Self; MAX_LANES]) {
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            for two in rows[..4].as_chunks_mut::<2>().0 {
+                let [a, b] = *two;
+                *two = [_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b)];
+            }
+            for i in 0..2 {
+                let (a, b) = (rows[i], rows[2 + i]);
+                (rows[i], rows[2 + i]) = (_mm256_permute2f128_pd::<0x20>(a, b), _mm256_permute2f128_pd::<0x31>(a, b));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The AVX-512 token: 512-bit lanes, tails by mask.
 
 use super::avx2::Avx2;
-use super::{Isa, Kernel, Lanes, Level, Sealed, Tile, TileKernel};
+use super::{Isa, Kernel, Lanes, Level, MAX_LANES, Sealed, Tile, TileKernel};
 use std::arch::x86_64::*;
 
 /// Proof that the processor has AVX-512 F, VL, BW and DQ, and with them AVX2 and FMA.
@@ -39,6 +39,27 @@ fn trampoline<K: Kernel>(isa: Avx512, kernel: K) -> K::Output {
 fn first(count: usize) -> u16 {
     debug_assert!(count <= 16);
     ((1_u32 << count) - 1) as u16
+}
+
+/// Quarters as columns: quarter i of vector j is quarter j of row i.
+///
+/// # Safety
+/// The processor has AVX-512 F.
+#[inline(always)]
+unsafe fn transpose_quarters([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (ab_even, ab_odd) =
+            (_mm512_shuffle_f32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b));
+        let (cd_even, cd_odd) =
+            (_mm512_shuffle_f32x4::<0b10_00_10_00>(c, d), _mm512_shuffle_f32x4::<0b11_01_11_01>(c, d));
+        [
+            _mm512_shuffle_f32x4::<0b10_00_10_00>(ab_even, cd_even),
+            _mm512_shuffle_f32x4::<0b10_00_10_00>(ab_odd, cd_odd),
+            _mm512_shuffle_f32x4::<0b11_01_11_01>(ab_even, cd_even),
+            _mm512_shuffle_f32x4::<0b11_01_11_01>(ab_odd, cd_odd),
+        ]
+    }
 }
 
 impl Isa for Avx512 {
@@ -342,6 +363,28 @@ impl Lanes<Avx512, f32> for __m512 {
         }
     }
     #[inline(always)]
+    fn transpose(_: Avx512, rows: &mut [Self; MAX_LANES]) {
+        // SAFETY: the token proves AVX-512.
+        unsafe {
+            // First in each quarter of the vectors, four rows at a time.
+            for four in rows.as_chunks_mut::<4>().0 {
+                let [a, b, c, d] = *four;
+                let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+                let (ab_high, cd_high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+                *four = [
+                    _mm512_shuffle_ps::<0b01_00_01_00>(ab, cd),
+                    _mm512_shuffle_ps::<0b11_10_11_10>(ab, cd),
+                    _mm512_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
+                    _mm512_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
+                ];
+            }
+            for i in 0..4 {
+                let quarters = [rows[i], rows[4 + i], rows[8 + i], rows[12 + i]];
+                [rows[i], rows[4 + i], rows[8 + i], rows[12 + i]] = transpose_quarters(quarters);
+            }
+        }
+    }
+    #[inline(always)]
     fn interleave_halves(self, _: Avx512) -> Self {
         // SAFETY: the token proves AVX-512.
         unsafe {
@@ -479,6 +522,21 @@ impl Lanes<Avx512, f64> for __m512d {
                 _ => _mm512_shuffle_f64x2::<0b01_00_11_10>(far, far),
             };
             _mm512_add_pd(near, swapped)
+        }
+    }
+    #[inline(always)]
+    fn transpose(_: Avx512, rows: &mut [Self; MAX_LANES]) {
+        // SAFETY: the token proves AVX-512.
+        unsafe {
+            for two in rows[..8].as_chunks_mut::<2>().0 {
+                let [a, b] = *two;
+                *two = [_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)];
+            }
+            for i in 0..2 {
+                let quarters = [rows[i], rows[2 + i], rows[4 + i], rows[6 + i]].map(|row| _mm512_castpd_ps(row));
+                let quarters = transpose_quarters(quarters).map(|row| _mm512_castps_pd(row));
+                [rows[i], rows[2 + i], rows[4 + i], rows[6 + i]] = quarters;
+            }
         }
     }
     #[inline(always)]

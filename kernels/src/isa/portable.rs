@@ -1,6 +1,6 @@
 //! The portable token: 128-bit lanes of `wide`, which picks its instructions when the crate is compiled.
 
-use super::{Isa, Kernel, Lanes, Level, Sealed, Tile, TileKernel};
+use super::{Isa, Kernel, Lanes, Level, MAX_LANES, Sealed, Tile, TileKernel};
 use wide::{f32x4, f64x2, u32x4, u64x2};
 
 /// The level that every processor of the target has; it needs no proof.
@@ -251,6 +251,11 @@ impl Lanes<Portable, f32> for f32x4 {
         f32x4::from([sum(0), sum(1), sum(2), sum(3)])
     }
     #[inline(always)]
+    fn transpose(_: Portable, rows: &mut [Self; MAX_LANES]) {
+        let [a, b, c, d, ..] = *rows;
+        rows[..4].copy_from_slice(&f32x4::transpose([a, b, c, d]));
+    }
+    #[inline(always)]
     fn interleave_halves(self, _: Portable) -> Self {
         let [a, b, c, d] = self.to_array();
         f32x4::from([a, c, b, d])
@@ -366,6 +371,11 @@ impl Lanes<Portable, f64> for f64x2 {
         const { assert!(D.is_power_of_two() && D <= 8) };
         let ([a, b], [c, d]) = (self.to_array(), other.to_array());
         f64x2::from([a + b, c + d])
+    }
+    #[inline(always)]
+    fn transpose(_: Portable, rows: &mut [Self; MAX_LANES]) {
+        let [a, b, ..] = *rows;
+        rows[..2].copy_from_slice(&f64x2::transpose([a, b]));
     }
     #[inline(always)]
     fn interleave_halves(self, _: Portable) -> Self {
