@@ -12,6 +12,8 @@
 //! * **column**: one column: dot products.
 //! * **edge**: the last columns of a C a little wider than whole vectors go the narrow way, the others the blocked or the direct one.
 //!
+//! An operand that lies the wrong way may be turned first (`turn`).
+//!
 //! A small C with a very long depth is the sum of such products of parts of it (`deep`).
 //!
 //! Threads share the rows or columns of C, or the parts of a long depth; in which order the products of an element are added does

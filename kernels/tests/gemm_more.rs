@@ -98,6 +98,33 @@ fn what_follows_a_product_has_the_bits_of_what_is_done_afterwards() {
     }
 }
 
+/// Whoever adds gradients to zeros gets what whoever writes them gets.
+#[test]
+fn a_c_of_zeros_that_is_added_to_gives_the_bits_of_one_that_is_not_read() {
+    for level in supported() {
+        for (m, k, n) in
+            SHAPES.into_iter().chain([(4, 40, 20), (6, 40, 33), (21, 600, 100), (10, 40, 20), (30, 500, 700)])
+        {
+            let (a, b) = (uniform::<f32>(1, m * k), uniform::<f32>(2, k * n));
+            for [a_by_columns, b_by_columns] in [[false, false], [false, true], [true, false], [true, true]] {
+                let view = |data, rows, cols, by_columns| match by_columns {
+                    true => MatRef::row_major(data, cols, rows).map(MatRef::transposed),
+                    false => MatRef::row_major(data, rows, cols),
+                };
+                let (a, b) = (view(&a, m, k, a_by_columns).unwrap(), view(&b, k, n, b_by_columns).unwrap());
+                let run = |beta: f32, filler: f32| {
+                    let mut c = vec![filler; m * n];
+                    let product = Gemm::new(1.0, a, b, beta, MatMut::row_major(&mut c, m, n).unwrap()).unwrap();
+                    dispatch_at(level, product).unwrap();
+                    c
+                };
+                let (added, written) = (run(1.0, 0.0), run(0.0, f32::NAN));
+                assert_eq!(added, written, "{level} {m} x {k} x {n}, {a_by_columns} {b_by_columns}");
+            }
+        }
+    }
+}
+
 #[test]
 fn epilogues_follow_empty_and_trivial_products_too() {
     let bias = [1.0_f32, -2.0, 3.0];

@@ -84,9 +84,9 @@ fn an_operand_copied_for_all_threads_gives_the_bits_of_one_copied_for_each() {
     }
     // Few rows times a B whose columns are adjacent, in the place of which A and C are turned; or C alone, or B and C.
     for orders in [[rows, columns, rows], [columns, columns, rows], [columns, rows, rows]] {
-        check::<f32>(&pools, (70, 1000, 1500), orders, 0.5);
-        check::<f64>(&pools, (20, 3300, 1200), orders, 0.0);
-        check::<f64>(&pools, (1500, 700, 10), orders, 0.5);
+        check::<f32>(&pools, (70, 1500, 1100), orders, 0.5);
+        check::<f64>(&pools, (20, 3300, 4000), orders, 0.0);
+        check::<f64>(&pools, (12_000, 150, 10), orders, 0.5);
     }
     // Beyond the size up to which an operand is copied for all, with a C that is too large for sums of parts of the depth.
     check::<f32>(&pools, (151, 28_500, 150), [rows, columns, rows], 0.5);

@@ -1,6 +1,6 @@
 //! What is written to C, which may be uninitialised where `beta` is zero and is not read then.
 
-use super::transpose::{transpose, transpose_into};
+use super::transpose::{Ahead, transpose};
 use crate::isa::{Isa, Lanes, Scalar};
 use crate::matrix::{MatMut, MatRef};
 
@@ -85,12 +85,12 @@ pub(super) fn through_copy<S: Isa, T: Scalar>(
     let copy = &mut copy[..rows * cols];
     if c.row_stride() == 1 {
         if beta != T::ZERO {
-            transpose_into(isa, c.as_ref().transposed(), cols, copy);
+            let copy = MatMut::row_major(copy, rows, cols).expect("the copy has C's extents");
+            transpose(isa, c.as_ref().transposed(), copy, Ahead::Nothing);
         }
         work(copy.as_mut_ptr(), cols as isize);
-        let done = MatRef::row_major(copy, rows, cols).expect("the copy has C's extents");
-        // SAFETY: column `j` of C, whose rows are adjacent, starts `j` times its stride from the first element, and is C's alone.
-        return unsafe { transpose(isa, done, c.col_stride(), c.element(0, 0)) };
+        let copy = MatRef::row_major(copy, rows, cols).expect("the copy has C's extents");
+        return transpose(isa, copy, c.transposed(), Ahead::Nothing);
     }
     let elements = (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j)));
     if beta != T::ZERO {

@@ -1,10 +1,10 @@
 //! Copies of blocks in the order in which the micro-kernel reads them.
 
 use super::locality::turns_a;
-use super::transpose::transpose_into;
+use super::transpose::{Ahead, transpose};
 use crate::aligned::CACHE_LINE;
 use crate::isa::{Isa, Lanes, Scalar};
-use crate::matrix::MatRef;
+use crate::matrix::{MatMut, MatRef};
 
 /// Elements that [`pack_a`] writes for `rows` rows of depth `depth`.
 pub(super) fn a_length(rows: usize, depth: usize) -> usize {
@@ -21,7 +21,8 @@ pub(super) fn b_length<S: Isa, T: Scalar>(cols: usize, depth: usize) -> usize {
 pub(super) fn pack_a<S: Isa, T: Scalar>(isa: S, a: MatRef<'_, T>, packed: &mut [T]) {
     let depth = a.cols();
     if turns_a::<S, T>(a) {
-        return transpose_into(isa, a.transposed(), depth, packed);
+        let packed = MatMut::row_major(packed, a.rows(), depth).expect("there is room for A");
+        return transpose(isa, a.transposed(), packed, Ahead::Nothing);
     }
     let whole = if a.row_stride() == 1 { a.rows() - a.rows() % S::GEMM_ROWS } else { 0 };
     let (top, rest) = a.split_rows(whole);
@@ -43,7 +44,8 @@ fn pack_panel<S: Isa, T: Scalar>(isa: S, a: MatRef<'_, T>, target: &mut [T]) {
             line.copy_from_slice(columns.row(p));
         }
     } else if a.col_stride() == 1 {
-        transpose_into(isa, a, height, target);
+        let target = MatMut::row_major(target, depth, height).expect("there is room for the panel");
+        transpose(isa, a, target, Ahead::Panel);
     } else {
         for p in 0..depth {
             for i in 0..height {
@@ -114,7 +116,8 @@ fn pack_columns<S: Isa, T: Scalar>(isa: S, b: MatRef<'_, T>, padded: usize, targ
             line[..width].copy_from_slice(b.row(p));
         }
     } else if b.row_stride() == 1 {
-        transpose_into(isa, b.transposed(), padded, target);
+        let target = MatMut::with_strides(target, 0, depth, width, padded as isize, 1);
+        transpose(isa, b.transposed(), target.expect("there is room for the panel"), Ahead::Panel);
     } else {
         for p in 0..depth {
             for j in 0..width {

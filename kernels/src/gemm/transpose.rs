@@ -2,40 +2,37 @@
 
 use crate::aligned::CACHE_LINE;
 use crate::isa::{Isa, Kernel, Lanes, MAX_LANES, Scalar};
-use crate::matrix::MatRef;
+use crate::matrix::{MatMut, MatRef};
 
-/// Writes column `p` of `source`, whose rows' elements are adjacent, to `target` from `p apart` on.
+/// What of the source is prefetched: it may lie far out.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Ahead {
+    Nothing,
+    /// As many rows as there are, beyond the last: the next panel, where the source is one of several.
+    Panel,
+}
+
+/// Writes the columns of `source` to the rows of `target`, which may be uninitialised.
 ///
 /// # Panics
-/// If `target` is too short for that, or the source's rows are not adjacent.
-pub(super) fn transpose_into<S: Isa, T: Scalar>(isa: S, source: MatRef<'_, T>, apart: usize, target: &mut [T]) {
-    let (rows, cols) = source.shape();
-    if rows == 0 || cols == 0 {
-        return;
-    }
-    let end = apart.checked_mul(cols - 1).and_then(|last| last.checked_add(rows));
-    assert!(end.is_some_and(|end| end <= target.len()), "{rows} x {cols}, {apart} apart");
-    assert!(source.col_stride() == 1 || cols == 1, "rows whose elements are adjacent");
-    // The last column ends within `target`, and so do those before it.
-    isa.vectorize(Transpose { source, apart: apart as isize, target: target.as_mut_ptr(), ahead: true });
+/// If the target has not as many rows as the source has columns, and as many columns as that has rows, or the rows of either are not
+/// adjacent elements.
+pub(super) fn transpose<S: Isa, T: Scalar>(isa: S, source: MatRef<'_, T>, target: MatMut<'_, T>, ahead: Ahead) {
+    assert_eq!((source.cols(), source.rows()), target.shape());
+    assert!(source.col_stride() == 1 || source.cols() <= 1, "a source with adjacent columns");
+    assert!(target.col_stride() == 1 || target.cols() <= 1, "a target with adjacent columns");
+    isa.vectorize(Transpose { source, apart: target.row_stride(), target: target.element(0, 0), ahead });
 }
 
-/// Writes column `p` of `source`, whose rows' elements are adjacent, to what lies `p apart` from `target`.
+/// The columns of `source`, whose elements lie `apart` from `target` on, one after the other.
 ///
-/// # Safety
-/// As many elements as the source has rows are writable there, for each of its columns, and none of them is the source's.
-pub(super) unsafe fn transpose<S: Isa, T: Scalar>(isa: S, source: MatRef<'_, T>, apart: isize, target: *mut T) {
-    assert!(source.col_stride() == 1 || source.cols() <= 1, "rows whose elements are adjacent");
-    isa.vectorize(Transpose { source, apart, target, ahead: false });
-}
-
-/// That: whoever makes one promises the same.
+/// Whoever makes one promises that as many elements as the source has rows are writable there for each of its columns, and nobody else's,
+/// and that its rows' elements are adjacent.
 struct Transpose<'a, T> {
     source: MatRef<'a, T>,
     apart: isize,
     target: *mut T,
-    /// Whether what lies where as many rows more would be is prefetched: the next panel's.
-    ahead: bool,
+    ahead: Ahead,
 }
 
 impl<T: Scalar> Kernel for Transpose<'_, T> {
@@ -49,13 +46,12 @@ impl<T: Scalar> Kernel for Transpose<'_, T> {
             let height = lanes.min(rows - i);
             let whole = if height == lanes { cols / lanes * lanes } else { 0 };
             for p in (0..whole).step_by(lanes) {
-                if self.ahead && (p * size_of::<T>()).is_multiple_of(CACHE_LINE) {
-                    self.fetch(isa, i + rows, p);
-                }
+                self.fetch(isa, (i, p), lanes);
                 // SAFETY: the square lies within the source; whoever made this promises the target.
                 unsafe { self.square::<S, true>(isa, (i, p), (lanes, lanes)) };
             }
             for p in (whole..cols).step_by(lanes) {
+                self.fetch(isa, (i, p), height);
                 // SAFETY: as above.
                 unsafe { self.square::<S, false>(isa, (i, p), (height, lanes.min(cols - p))) };
             }
@@ -64,13 +60,15 @@ impl<T: Scalar> Kernel for Transpose<'_, T> {
 }
 
 impl<T: Scalar> Transpose<'_, T> {
-    /// Prefetches a square's lines, from (`i`, `p`) on.
+    /// Prefetches what takes the place of so many rows from (`i`, `p`) on, where a cache line of them begins.
     #[inline(always)]
-    fn fetch<S: Isa>(&self, isa: S, i: usize, p: usize) {
-        let mut line = self.source.element(i, p);
-        for _ in 0..T::Lanes::<S>::COUNT {
-            isa.prefetch_second(line);
-            line = line.wrapping_offset(self.source.row_stride());
+    fn fetch<S: Isa>(&self, isa: S, (i, p): (usize, usize), height: usize) {
+        if self.ahead == Ahead::Panel && (p * size_of::<T>()).is_multiple_of(CACHE_LINE) {
+            let mut line = self.source.element(i + self.source.rows(), p);
+            for _ in 0..height {
+                isa.prefetch_second(line);
+                line = line.wrapping_offset(self.source.row_stride());
+            }
         }
     }
 
@@ -124,14 +122,14 @@ mod tests {
     use crate::dispatch::{dispatch_at, supported};
     use crate::isa::Level;
 
-    /// Columns of `source` as rows of `target`, `apart` from each other.
-    struct Turn<'a, 't, T>(MatRef<'a, T>, usize, &'t mut [T]);
+    /// Columns of a source as rows of a target.
+    struct Turn<'a, 't, T>(MatRef<'a, T>, MatMut<'t, T>, Ahead);
 
     impl<T: Scalar> Kernel for Turn<'_, '_, T> {
         type Output = ();
 
         fn run<S: Isa>(self, isa: S) {
-            transpose_into(isa, self.0, self.1, self.2);
+            transpose(isa, self.0, self.1, self.2);
         }
     }
 
@@ -141,12 +139,21 @@ mod tests {
             for (rows, cols) in (0..36).flat_map(|rows| (0..36).map(move |cols| (rows, cols))) {
                 let data: Vec<T> = (0..rows * (cols + 1)).map(|x| T::from_f64(x as f64)).collect();
                 let source = MatRef::with_strides(&data, 0, rows, cols, cols as isize + 1, 1).unwrap();
-                for apart in [rows, rows + 3] {
-                    let mut target = vec![marked; (apart * cols).max(rows)];
-                    dispatch_at(level, Turn(source, apart, &mut target)).unwrap();
-                    for (at, &found) in target.iter().enumerate() {
-                        let (p, i) = (at / apart.max(1), at % apart.max(1));
-                        let wanted = if p < cols && i < rows { source.at(i, p) } else { marked };
+                for (gap, is_backwards, ahead) in
+                    [(0, false, Ahead::Nothing), (3, false, Ahead::Panel), (1, true, Ahead::Nothing)]
+                {
+                    let apart = rows + gap;
+                    let mut data = vec![marked; apart * cols];
+                    let (first, stride) = match is_backwards && cols > 0 {
+                        true => (apart * (cols - 1), -(apart as isize)),
+                        false => (0, apart as isize),
+                    };
+                    let target = MatMut::with_strides(&mut data, first, cols, rows, stride, 1).unwrap();
+                    dispatch_at(level, Turn(source, target, ahead)).unwrap();
+                    for (at, &found) in data.iter().enumerate() {
+                        let (line, i) = (at / apart, at % apart);
+                        let p = if is_backwards { cols - 1 - line } else { line };
+                        let wanted = if i < rows { source.at(i, p) } else { marked };
                         assert_eq!(found, wanted, "{level} {rows} x {cols}, {apart} apart: row {p}, column {i}");
                     }
                 }
@@ -165,33 +172,16 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_too_short_is_refused() {
-        let data = [0.0_f32; 12];
-        let mut target = [0.0; 11];
-        let source = MatRef::row_major(&data, 3, 4).unwrap();
-        let result = std::panic::catch_unwind(move || dispatch_at(Level::Portable, Turn(source, 3, &mut target)));
-        assert!(result.is_err());
-    }
-
-    #[test]
-    fn columns_may_be_written_backwards() {
-        struct Backwards<'a>(MatRef<'a, f64>, *mut f64);
-        impl Kernel for Backwards<'_> {
-            type Output = ();
-            fn run<S: Isa>(self, isa: S) {
-                // SAFETY: the test below gives the last of five rows of three.
-                unsafe { transpose(isa, self.0, -3, self.1) };
-            }
-        }
-        for level in supported() {
-            let data: Vec<f64> = (0..15).map(f64::from).collect();
-            let mut target = [0.0; 15];
-            let last = target[12..].as_mut_ptr();
-            let source = MatRef::row_major(&data, 3, 5).unwrap();
-            dispatch_at(level, Backwards(source, last)).unwrap();
-            for (p, row) in target.chunks(3).enumerate() {
-                assert_eq!(row, [4 - p, 9 - p, 14 - p].map(|x| x as f64), "{level} {p}");
-            }
+    fn a_target_of_other_extents_or_with_scattered_columns_is_refused() {
+        for (rows, cols, strides) in [(4, 2, (2, 1)), (3, 3, (3, 1)), (4, 3, (1, 4))] {
+            let data = [0.0_f32; 12];
+            let mut target = [0.0; 12];
+            let result = std::panic::catch_unwind(move || {
+                let source = MatRef::row_major(&data, 3, 4).unwrap();
+                let target = MatMut::with_strides(&mut target, 0, rows, cols, strides.0, strides.1).unwrap();
+                dispatch_at(Level::Portable, Turn(source, target, Ahead::Nothing)).unwrap();
+            });
+            assert!(result.is_err(), "{rows} x {cols}");
         }
     }
 }

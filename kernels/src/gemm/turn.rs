@@ -1,12 +1,13 @@
 //! Products in which an operand lies the wrong way, and costs little to turn first: what is left is a product of row-major operands.
 //!
-//! Tiles read rows of B in vectors, and C's likewise; of A they read a number for each row at a time, which may lie beside each other or
-//! along the rows. In a large product, blocks of a B whose columns are adjacent are turned on their way into copies. In a small one, all of B
-//! is; and where A and C are small beside B, as in a layer's few samples times its many weights, these are turned instead: C' = B' A'.
+//! Tiles read rows of B in vectors, and write C's so; the numbers of A that they multiply those by may lie along its rows or beside each
+//! other. In a large product, blocks of a B whose columns are adjacent are turned on their way into copies. In a small one, all of B is; and
+//! where A and C are small beside B, as in a layer's few samples times its many weights, these are turned instead: C' = B' A'.
 
 use super::path::{NARROW, WORTH_A_THREAD};
-use super::transpose::{transpose, transpose_into};
+use super::transpose::{Ahead, transpose};
 use super::{Operands, is_trivial, narrow, run_anew};
+use crate::aligned::CACHE_LINE;
 use crate::isa::{Isa, Lanes, Scalar};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{self, Divide, Grain};
@@ -21,42 +22,65 @@ pub(super) enum Turn {
 }
 
 /// The most elements of each operand of a product that is turned. An element's bits depend on what is turned, so that is the same on every
-/// machine.
-const MOST: usize = 1 << 17;
+/// machine, and for any beta.
+const MOST: usize = 1 << 19;
 
 /// What is turned of a product, if that pays.
 pub(super) fn choose<S: Isa, T: Scalar>(operands: &Operands<'_, T>) -> Option<Turn> {
-    let Operands { a, b, beta, ref c, .. } = *operands;
-    let ((m, n), k) = (c.shape(), a.cols());
+    let Operands { a, b, ref c, .. } = *operands;
+    let (m, k, n) = (a.rows(), a.cols(), b.cols());
     let (is_across, is_turned) = (a.col_stride() != 1, b.col_stride() != 1);
     let fits = c.col_stride() == 1 && (!is_across || a.row_stride() == 1) && (!is_turned || b.row_stride() == 1);
     if !fits || !(is_across || is_turned) || m == 1 || n == 1 || is_trivial(operands) {
         return None;
     }
-    let turned_a = if is_across { 0 } else { m.saturating_mul(k) };
-    let turned_b = if is_turned { 0 } else { k.saturating_mul(n) };
-    let turned_c = m.saturating_mul(n).saturating_mul(if beta == T::ZERO { 1 } else { 2 });
-    let the_other_way = multiply_adds::<S, T>(n, k, m);
-    let as_it_is = match (is_turned, n <= NARROW) {
-        (true, _) if is_across => in_tiles::<S, T>(m, k, n).saturating_add(cost(k.saturating_mul(n))),
-        (true, _) => multiply_adds::<S, T>(m, k, n).saturating_add(cost(k.saturating_mul(n))),
-        (false, false) => in_tiles::<S, T>(m, k, n),
-        // It goes the other way all the same, tile by tile, but nothing is prefetched.
-        (false, true) => the_other_way.saturating_add(the_other_way / 32).saturating_add(cost(turned_c)),
-    };
-    let turned = turned_a.saturating_add(turned_b).saturating_add(turned_c);
-    if the_other_way.saturating_add(cost(turned)) < as_it_is && turned_a.max(turned_b).max(turned_c) <= MOST {
+    let is_small = m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD;
+    // The ways that copy a few columns read them as they lie.
+    let reads_b = is_turned && !is_across && narrow::pays::<S, T>(n, k);
+    let reads_a = is_turned && !is_across && narrow::pays::<S, T>(m, k);
+    if !reads_b && pays_for_the_product::<S, T>((m, k, n), [is_across, is_turned], reads_a, is_small) {
         Some(Turn::Product)
-    } else if is_turned && m.saturating_mul(n).saturating_mul(k) <= WORTH_A_THREAD {
+    } else if is_turned && is_small && !reads_a && !reads_b {
         Some(Turn::B)
     } else {
         None
     }
 }
 
-/// Multiply-adds of vectors that it takes as long as to turn so many elements, about.
-fn cost(elements: usize) -> usize {
-    elements / 8 * 3
+/// Whether it pays to turn what C' = B' A' needs of a product whose A, or B, has adjacent columns. Else, if few columns of A' are what is
+/// read (`reads_a`), or C has few columns, it is computed that way all the same, but C is turned by tiles.
+fn pays_for_the_product<S: Isa, T: Scalar>(
+    (m, k, n): (usize, usize, usize),
+    [is_across, is_turned]: [bool; 2],
+    reads_a: bool,
+    is_small: bool,
+) -> bool {
+    let [of_a, of_b, of_c] = [cost::<S, T>(m, k), cost::<S, T>(k, n), cost::<S, T>(m, n)];
+    let the_other_way = multiply_adds::<S, T>(n, k, m);
+    let as_it_is = if reads_a {
+        the_other_way.saturating_add(of_c.saturating_add(of_c / 4))
+    } else if is_turned {
+        // A copy in blocks stays nearer than one of the whole.
+        in_tiles::<S, T>(m, k, n).saturating_add(if is_small { of_b } else { of_b / 2 })
+    } else if n <= NARROW {
+        // Its tiles prefetch nothing.
+        the_other_way.saturating_add(the_other_way / 32).saturating_add(of_c)
+    } else {
+        in_tiles::<S, T>(m, k, n)
+    };
+    let turns_a = if is_across { 0 } else { of_a };
+    let turns_b = if is_turned { 0 } else { of_b };
+    let turned = the_other_way.saturating_add(turns_a).saturating_add(turns_b).saturating_add(of_c);
+    let fits = |is_copied: bool, rows: usize, cols: usize| !is_copied || rows.saturating_mul(cols) <= MOST;
+    let all_fit = fits(true, m, n) && fits(!is_across, m, k) && fits(!is_turned, k, n);
+    all_fit && turned < as_it_is
+}
+
+/// Multiply-adds of vectors that it takes as long as to turn a matrix, about: a square that is not whole takes as long as one that is.
+fn cost<S: Isa, T: Scalar>(rows: usize, cols: usize) -> usize {
+    let lanes = T::Lanes::<S>::COUNT;
+    let whole = |extent: usize| extent.div_ceil(lanes).saturating_mul(lanes);
+    whole(rows).saturating_mul(whole(cols)) / 8 * 3
 }
 
 /// Multiply-adds of vectors of a product of row-major operands, about.
@@ -95,43 +119,48 @@ fn turn_b<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
 fn turn_product<S: Isa, T: Scalar>(isa: S, operands: Operands<'_, T>) {
     let Operands { alpha, a, b, beta, c, epilogue } = operands;
     let ((m, n), k) = (c.shape(), a.cols());
-    let (length_of_a, length_of_b) =
-        (if a.col_stride() == 1 { m * k } else { 0 }, if b.col_stride() == 1 { k * n } else { 0 });
-    with_scratch(length_of_a + length_of_b + m * n, |copies: &mut [T]| {
-        let (copy_of_a, copies) = copies.split_at_mut(length_of_a);
-        let (copy_of_b, copy) = copies.split_at_mut(length_of_b);
-        let right = if length_of_a == 0 { a.transposed() } else { turned(isa, a, copy_of_a) };
-        let left = if length_of_b == 0 { b.transposed() } else { turned(isa, b, copy_of_b) };
+    // Each copy starts with a cache line.
+    let room = |length: usize| length.next_multiple_of(CACHE_LINE / size_of::<T>());
+    let room_for_a = if a.col_stride() == 1 { room(m * k) } else { 0 };
+    let room_for_b = if b.col_stride() == 1 { room(k * n) } else { 0 };
+    with_scratch(room_for_a + room_for_b + m * n, |copies: &mut [T]| {
+        let (copy_of_a, copies) = copies.split_at_mut(room_for_a);
+        let (copy_of_b, copy) = copies.split_at_mut(room_for_b);
+        let right = if room_for_a == 0 { a.transposed() } else { turned(isa, a, copy_of_a) };
+        let left = if room_for_b == 0 { b.transposed() } else { turned(isa, b, copy_of_b) };
         if beta != T::ZERO {
             turned(isa, c.as_ref(), copy);
         }
         let target = MatMut::row_major(copy, n, m).expect("there is room for C");
         run_anew(isa, Operands { alpha, a: left, b: right, beta, c: target, epilogue: epilogue.transposed() });
-        let done = MatRef::row_major(copy, n, m).expect("there is room for C");
-        // SAFETY: row `i` of C, whose elements are adjacent, starts `i` times its stride from the first one, and is C's alone.
-        unsafe { transpose(isa, done, c.row_stride(), c.element(0, 0)) };
+        turn(isa, MatRef::row_major(copy, n, m).expect("there is room for C"), c);
     });
 }
 
-/// Columns of `source`, whose rows' elements are adjacent, as rows in `copy`.
+/// The columns of `source` as rows in `copy`.
 fn turned<'a, S: Isa, T: Scalar>(isa: S, source: MatRef<'_, T>, copy: &'a mut [T]) -> MatRef<'a, T> {
+    let (rows, cols) = source.shape();
+    turn(isa, source, MatMut::row_major(copy, cols, rows).expect("there is room for the copy"));
+    MatRef::row_major(copy, cols, rows).expect("there is room for the copy")
+}
+
+/// Writes the columns of `source` to the rows of `target`, which threads share.
+fn turn<S: Isa, T: Scalar>(isa: S, source: MatRef<'_, T>, target: MatMut<'_, T>) {
     /// Multiply-adds that take as long as to turn an element, about.
     const EACH: usize = 8;
     let (rows, cols) = source.shape();
+    let columns = Columns { isa, source, target };
     if rows * cols * EACH <= WORTH_A_THREAD {
-        transpose_into(isa, source, rows, copy);
-    } else {
-        let grain = Grain::of(rows * EACH, WORTH_A_THREAD).multiple_of(T::Lanes::<S>::COUNT);
-        parallel::divide(Columns { isa, source, copy }, grain);
+        return columns.run();
     }
-    MatRef::row_major(copy, cols, rows).expect("there is room for the copy")
+    parallel::divide(columns, Grain::of(rows * EACH, WORTH_A_THREAD).multiple_of(T::Lanes::<S>::COUNT));
 }
 
 /// Columns that become rows.
 struct Columns<'a, 't, S, T> {
     isa: S,
     source: MatRef<'a, T>,
-    copy: &'t mut [T],
+    target: MatMut<'t, T>,
 }
 
 impl<S: Isa, T: Scalar> Divide for Columns<'_, '_, S, T> {
@@ -140,14 +169,14 @@ impl<S: Isa, T: Scalar> Divide for Columns<'_, '_, S, T> {
     }
 
     fn split(self, at: usize) -> (Self, Self) {
-        let Self { isa, source, copy } = self;
+        let Self { isa, source, target } = self;
         let (left, right) = source.split_cols(at);
-        let (top, bottom) = copy.split_at_mut(at * source.rows());
-        (Self { isa, source: left, copy: top }, Self { isa, source: right, copy: bottom })
+        let (top, bottom) = target.split_rows(at);
+        (Self { isa, source: left, target: top }, Self { isa, source: right, target: bottom })
     }
 
     fn run(self) {
-        transpose_into(self.isa, self.source, self.source.rows(), self.copy);
+        transpose(self.isa, self.source, self.target, Ahead::Nothing);
     }
 }
 
@@ -191,6 +220,19 @@ mod tests {
             assert_eq!(found((1, 100, 100), transposed_b), None, "{level}: one row");
             assert_eq!(found((100, 100, 1), transposed_a), None, "{level}: one column");
             assert_eq!(dispatch_at(level, Found((48, 48, 48), transposed_b, 0.0)).unwrap(), None, "{level}: alpha 0");
+            if level != Level::Portable {
+                assert_eq!(
+                    found((64, 600, 10), transposed_b),
+                    None,
+                    "{level}: few columns, which are read as they lie"
+                );
+                assert_eq!(found((4, 1000, 100), transposed_b), None, "{level}: few rows, likewise");
+                assert_eq!(
+                    found((10, 256, 3000), transposed_b),
+                    Some(Turn::Product),
+                    "{level}: likewise, but C is large"
+                );
+            }
             if level == Level::Avx512 {
                 assert_eq!(found((17, 1000, 1000), transposed_b), None, "vectors of which half would be empty");
             }
