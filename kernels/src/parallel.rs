@@ -224,12 +224,15 @@ struct Shares {
     unfinished: AtomicUsize,
 }
 
-/// How long a thread whose share takes `weight` times ten microseconds waits for the others at most: a quarter of that, and no longer
-/// than 100 microseconds, about what it takes to wake a thread in a virtual machine. Short shares are done about as soon.
+/// How long a thread whose share takes `weight` times ten microseconds waits for the others at most: as long as its share takes, and no
+/// longer than a millisecond. Short shares are done about as soon.
+///
+/// To wake a thread takes a tenth of that, but where it wakes is the system's choice. Some virtual machines run a thread that wakes on
+/// the processor of the one that woke it, for tens of milliseconds, while the others have nothing to do.
 fn patience(weight: usize) -> Duration {
-    const LONGEST: usize = 100;
-    let micros = (weight.saturating_mul(10) / 4).min(LONGEST);
-    if micros < 10 { Duration::ZERO } else { Duration::from_micros(micros as u64) }
+    const LONGEST: usize = 1000;
+    let micros = weight.saturating_mul(10).min(LONGEST);
+    if micros < 40 { Duration::ZERO } else { Duration::from_micros(micros as u64) }
 }
 
 thread_local! {
@@ -467,7 +470,7 @@ mod tests {
     #[test]
     fn a_short_share_is_not_worth_waiting_for_the_others() {
         assert_eq!([0, 3].map(patience), [Duration::ZERO; 2]);
-        assert_eq!([4, 20, 40, usize::MAX].map(|weight| patience(weight).as_micros()), [10, 50, 100, 100]);
+        assert_eq!([4, 20, 100, usize::MAX].map(|weight| patience(weight).as_micros()), [40, 200, 1000, 1000]);
     }
 
     #[test]
